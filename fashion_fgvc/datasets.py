@@ -101,7 +101,7 @@ def sample(
         part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f'.{task}-'))
         rows = []
         try:
-            for i in progress_bar(range(n), comment=f'drawing {task}s', leave=False):
+            for i in progress_bar(range(n), leave=False):
                 im, labels = _draw(task, i, size, seed)
                 im.save(part/f'{task}_{i:05}.jpg', quality=92)
                 rows.append(dict(image=f'{task}_{i:05}.jpg', labels='|'.join(labels)))

@@ -15,7 +15,7 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-# %% ../nbs/00a_drawing.ipynb #c005
+# %% ../nbs/00a_drawing.ipynb #c006
 def colour(
     rng:np.random.Generator, # Source of randomness
 ) -> tuple[int, int, int]:   # RGB, 0 to 255
@@ -42,7 +42,7 @@ def cloud(
     small = Image.fromarray(rng.standard_normal((cells+1, cells+1)).astype(np.float32))
     return np.asarray(small.resize((w, h), Image.Resampling.BICUBIC))
 
-# %% ../nbs/00a_drawing.ipynb #c008
+# %% ../nbs/00a_drawing.ipynb #c009
 def _solid(d, s, rng, a, b): pass
 
 def _bars(d, s, rng, fill, angle, period, share):
@@ -53,14 +53,14 @@ def _bars(d, s, rng, fill, angle, period, share):
         lo, hi = i*period, (i+share)*period
         d.polygon([(c+dx*u-dy*v, c+dy*u+dx*v) for u, v in ((lo, -s), (hi, -s), (hi, s), (lo, s))], fill=fill)
 
-def _striped(d, s, rng, a, b): _bars(d, s, rng, b, rng.choice([0, math.pi/2, math.pi/4]), s/rng.uniform(7, 15), rng.uniform(.3, .6))
+def _striped(d, s, rng, a, b): _bars(d, s, rng, b, rng.choice([0, math.pi/2, math.pi/4]), s/rng.uniform(6, 12), rng.uniform(.3, .6))
 
 def _checked(d, s, rng, a, b):
-    period, share, turn = s/rng.uniform(6, 11), rng.uniform(.3, .5), rng.choice([0, 0, math.pi/4])
+    period, share, turn = s/rng.uniform(5, 9), rng.uniform(.3, .5), rng.choice([0, 0, math.pi/4])
     for angle in (turn, turn+math.pi/2): _bars(d, s, rng, (*b, 130), angle, period, share)
 
 def _floral(d, s, rng, a, b):
-    leaf, n = contrast(rng, a), int(rng.uniform(4, 6.5))
+    leaf, n = contrast(rng, a), int(rng.uniform(4, 6))
     for i in range(n*n):
         x, y = ((i % n + rng.uniform(.25, .75))*s/n, (i//n + rng.uniform(.25, .75))*s/n)
         r, turn, petals = s/n*rng.uniform(.18, .3), rng.uniform(0, 6), rng.choice([5, 6])
@@ -98,7 +98,7 @@ def _typography(d, s, rng, a, b):
         y += 1.15*font.size
 
 def _dots(d, s, rng, a, b):
-    period, turn = s/rng.uniform(7, 12), rng.uniform(0, .8)
+    period, turn = s/rng.uniform(6, 10), rng.uniform(0, .8)
     r, n = period*rng.uniform(.22, .34), math.ceil(s/period)+1
     for i in range(-n, n+1):
         for j in range(-n, n+1):
@@ -128,7 +128,7 @@ def cloth(
     PATTERNS[pattern](ImageDraw.Draw(im, 'RGBA'), s, rng, base, contrast(rng, base))
     return im
 
-# %% ../nbs/00a_drawing.ipynb #c011
+# %% ../nbs/00a_drawing.ipynb #c012
 SLEEVES = {'sleeveless': 0., 'short sleeves': .45, 'long sleeves': 1.}
 CUTS = {'top': .72, 'tunic': .84, 'dress': .96} # where the hem is, as a share of the height
 
@@ -174,7 +174,7 @@ def photo(
     "Photograph a flat item: background, pose, folds, light, noise."
     w, h = 2*size, 2*int(size*rng.uniform(1.2, 1.4))
     item = item.crop(item.getbbox())
-    scale = rng.uniform(.6, .92)*min(w/item.width, h/item.height)
+    scale = rng.uniform(.7, .98)*min(w/item.width, h/item.height)
     item = item.resize((int(item.width*scale), int(item.height*scale)), Image.Resampling.BILINEAR)
     item = item.rotate(rng.uniform(-14, 14), Image.Resampling.BICUBIC, expand=True)
     folds = 1 + .09*cloud(rng, item.height, item.width, 6)
@@ -205,7 +205,7 @@ def draw_pattern(
     "A photo of a garment with that print; its cut and everything else are left to chance."
     return photo(garment(label, 2*size, rng, rng.choice(list(SLEEVES)), rng.choice(list(CUTS))), size, rng)
 
-# %% ../nbs/00a_drawing.ipynb #c014
+# %% ../nbs/00a_drawing.ipynb #c015
 def _along(p, q, t): return p[0]+(q[0]-p[0])*t, p[1]+(q[1]-p[1])*t
 
 class _Shoe:
@@ -324,7 +324,7 @@ def draw_closure(
     "A photo of a shoe with that closure; everything else is left to chance."
     return photo(shoe(label, 2*size, rng), size, rng)
 
-# %% ../nbs/00a_drawing.ipynb #c017
+# %% ../nbs/00a_drawing.ipynb #c018
 COLOURS = dict(black=(35, 35, 38), white=(238, 236, 230), grey=(135, 136, 140), red=(190, 35, 45), orange=(230, 125, 40), yellow=(235, 205, 70),
                green=(50, 130, 75), blue=(45, 85, 170), purple=(115, 65, 140), pink=(235, 150, 175), brown=(110, 75, 50))
 ATTRIBUTES = [*COLOURS, *PATTERNS, *SLEEVES, *CUTS]

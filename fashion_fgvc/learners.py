@@ -7,8 +7,8 @@ Docs: https://fashion-fgvc.github.io/fashion_fgvc/learners.html.md"""
 # %% auto #0
 __all__ = ['densenet121', 'densenet161', 'densenet201', 'wrn50', 'resnext50', 'inception_v3', 'inception_v4',
            'inception_resnet_v2', 'resnet18', 'resnet50', 'resnet152', 'vgg16', 'efficientnet_b0', 'convnext_tiny',
-           'mobilenetv2', 'mobilenetv2_tf', 'squeezenet', 'simple_cnn', 'second_cnn', 'own_loaders', 'read_weights',
-           'load_body', 'fashion_learner']
+           'mobilenetv2', 'mobilenetv2_tf', 'squeezenet', 'simple_cnn', 'second_cnn', 'tiny_cnn', 'own_loaders',
+           'read_weights', 'load_body', 'fashion_learner']
 
 # %% ../nbs/10_learners.ipynb #c002
 import random
@@ -87,7 +87,7 @@ def fashion_learner(
     dls:DataLoaders,       # Loaders; normalisation in them is replaced in the learner's own copy
     arch:str|Arch,         # A name in `ARCHS`, or a row of your own
     ps:float|list=.2,      # Dropout in the head: before the last layer (half of it before the hidden one), or a pair
-    pretrained:bool|str|Path=True, # True: weights from the hub; False: random ones; a path: a local file. The two small CNNs have none
+    pretrained:bool|str|Path=True, # True: weights from the hub; False: random ones; a path: a local file. The small CNNs have none
     loss_func=None,        # By default what the targets ask for: cross-entropy, or binary cross-entropy with several labels
     metrics=None,          # By default accuracy and macro-F1, or micro- and macro-F1 with several labels
     n_out:int|None=None,   # Classes, by default those of `dls`
@@ -146,3 +146,4 @@ mobilenetv2_tf = _named('mobilenetv2_tf')
 squeezenet = _named('squeezenet')
 simple_cnn = _named('simple_cnn')
 second_cnn = _named('second_cnn')
+tiny_cnn = _named('tiny_cnn')
