@@ -25,7 +25,7 @@ def _border(name, value):
     raise ValueError(f"`{name}` must be pixels (an int ≥ 0) or a share (a float in [0, 1)), got {value!r}")
 
 class CropBorder(DisplayedTransform):
-    "Cut a border off each side of a photo. An `int` is pixels, a `float` a share of the height (`top`, `bottom`) or width (`left`, `right`)."
+    "Cut a border off each side of a photo. An `int` is pixels, a `float` a share of the photo's height or width."
     order = 0 # before `Resize`, which has order 1
     def __init__(self,
         top:int|float=0,    # Border at the top
@@ -43,7 +43,8 @@ class CropBorder(DisplayedTransform):
         w, h = size
         px = lambda v, n: v if isinstance(v, int) else int(v*n)
         l, u, r, d = px(self.left, w), px(self.top, h), w - px(self.right, w), h - px(self.bottom, h)
-        if l >= r or u >= d: raise ValueError(f"{self!r} leaves nothing of a photo of {w}×{h} px; use smaller borders, or shares")
+        if l >= r or u >= d:
+            raise ValueError(f"{self!r} leaves nothing of a photo of {w}×{h} px; use smaller borders, or shares")
         return l, u, r, d
 
     def encodes(self, x:Image.Image): return x.crop(self.box(x.size))

@@ -47,23 +47,26 @@ def _read_dress_patterns(path):
     return read_links(path/'labels.csv', image='image', label='pattern').assign(image=lambda df: 'images/' + df['image'])
 
 SOURCES = dict(
-    clothing_small=Source('3,781 photos from people at home, 10 classes, with a split', 'CC0', 'https://github.com/alexeygrigorev/clothing-dataset-small',
-                          ('train', 'validation', 'test'), read_folders),
-    dress_patterns=Source('6,683 dresses as they are worn, 17 prints, labels by crowd', 'unknown', 'https://data.world/crowdflower/categorization-dress-patterns',
-                          ('labels.csv', 'images'), _read_dress_patterns),
+    clothing_small=Source('3,781 photos from people at home, 10 classes, with a split', 'CC0',
+                          'https://github.com/alexeygrigorev/clothing-dataset-small', ('train', 'validation', 'test'), read_folders),
+    dress_patterns=Source('6,683 dresses as they are worn, 17 prints, labels by crowd', 'unknown',
+                          'https://data.world/crowdflower/categorization-dress-patterns', ('labels.csv', 'images'), _read_dress_patterns),
     fashion_mnist=Source('70,000 grey pictures of 28×28 px, 10 classes', 'MIT', 'https://github.com/zalandoresearch/fashion-mnist',
                          ('train-images-idx3-ubyte.gz', 't10k-images-idx3-ubyte.gz')),
     fashion_products=Source('44,446 catalogue rows with titles, 44,441 photos, 143 article types', 'unknown',
                             'https://www.kaggle.com/datasets/paramaggarwal/fashion-product-images-small', ('styles.csv', 'images.zip')),
-    apparel_multilabel=Source('1,726 photos, three colours × three types', 'unknown', 'photos in folders named <colour>_<type>, such as blue_dress', ('blue_dress',)),
-    imaterialist2018=Source('links to a million photos, 228 labels', 'unknown', 'https://www.kaggle.com/c/imaterialist-challenge-fashion-2018', ('validation.json.zip',)),
+    apparel_multilabel=Source('1,726 photos, three colours × three types', 'unknown',
+                              'photos in folders named <colour>_<type>, such as blue_dress', ('blue_dress',)),
+    imaterialist2018=Source('links to a million photos, 228 labels', 'unknown',
+                            'https://www.kaggle.com/c/imaterialist-challenge-fashion-2018', ('validation.json.zip',)),
 )
 
 def _missing(name): return [f for f in SOURCES[name].files if not (root()/name/f).exists()]
 
 def available() -> pd.DataFrame: # A row per known data set: `there`, `what`, `licence`, `how`
     "What the library knows, and whether it is under `root()`."
-    return pd.DataFrame([dict(name=n, there=not _missing(n), what=s.what, licence=s.licence, how=s.how) for n, s in SOURCES.items()]).set_index('name')
+    rows = {n: dict(there=not _missing(n), what=s.what, licence=s.licence, how=s.how) for n, s in SOURCES.items()}
+    return pd.DataFrame.from_dict(rows, orient='index').rename_axis('name')
 
 def get(
     name:str, # A key of `SOURCES`
@@ -122,8 +125,10 @@ def load(
     "Image root and table of whatever `source` names."
     if (name := str(source)).startswith('sample:'): return sample(name.removeprefix('sample:'), **kwargs)
     if name in SOURCES:
-        if SOURCES[name].read is None: raise ValueError(f"there is no reader for {name} yet; `get({name!r})` gives its folder")
+        if SOURCES[name].read is None:
+            raise ValueError(f"there is no reader for {name} yet; `get({name!r})` gives its folder")
         return get(name), SOURCES[name].read(get(name))
     if Path(source).suffix.lower() != '.csv':
-        raise ValueError(f"`source` {name!r} is neither 'sample:<{'|'.join(TASKS)}>', nor a known data set ({', '.join(SOURCES)}), nor the path of a .csv")
+        raise ValueError(f"`source` {name!r} is neither 'sample:<{'|'.join(TASKS)}>', nor a known data set "
+                         f"({', '.join(SOURCES)}), nor the path of a .csv")
     return Path(source).parent, read_links(source, image=image, label=label)

@@ -76,7 +76,9 @@ def _floral(d, s, rng, a, b):
 def _graphic(d, s, rng, a, b):
     x, y, r, turn = s*rng.uniform(.44, .56), s*rng.uniform(.38, .5), s*rng.uniform(.12, .17), rng.uniform(0, 6)
     kind, c = rng.integers(4), contrast(rng, a)
-    ring = lambda n, radii: [(x+radii[i % len(radii)]*math.cos(turn+2*math.pi*i/n), y+radii[i % len(radii)]*math.sin(turn+2*math.pi*i/n)) for i in range(n)]
+    def ring(n, radii):
+        rays = [(radii[i % len(radii)], turn+2*math.pi*i/n) for i in range(n)]
+        return [(x+q*math.cos(t), y+q*math.sin(t)) for q, t in rays]
     if kind == 0: d.polygon(ring(10, (r, r*.45)), fill=b)                        # a star
     elif kind == 1:                                                               # a sun on a disc
         d.ellipse([x-r, y-r, x+r, y+r], fill=b)
@@ -220,8 +222,10 @@ class _Shoe:
 
     def outline(self):
         f = self.floor-self.lift*.3
-        return [(self.heel, f-self.lift), (self.heel-.01, .6), (self.heel+.015, self.top), self.collar, self.instep,
-                (_along(self.instep, self.toe, .5)[0], _along(self.instep, self.toe, .5)[1]+.015), self.toe, (self.toe[0]+.07, .7), (self.toe[0]+.09, .76), (self.toe[0]+.06, self.floor), (.55, self.floor), (.4, f-self.lift*.6)]
+        x, y = _along(self.instep, self.toe, .5)
+        back = [(self.heel, f-self.lift), (self.heel-.01, .6), (self.heel+.015, self.top), (self.heel+.12, self.top+.015)]
+        toe = [self.toe, (self.toe[0]+.07, .7), (self.toe[0]+.09, .76), (self.toe[0]+.06, self.floor)]
+        return [*back, self.collar, self.instep, (x, y+.015), *toe, (.55, self.floor), (.4, f-self.lift*.6)]
 
     def down(self, t, reach):
         "From the instep line at `t`, towards the sole"
@@ -240,7 +244,8 @@ def _lace_up(d, shoe, s, rng, c, dark):
         x, y = b[0]*s, b[1]*s
         d.ellipse([x-s*.012, y-s*.012, x+s*.012, y+s*.012], fill=dark)
     x, y = shoe.instep
-    for side in (-1, 1): d.arc([(x-.03+side*.035-.035)*s, (y-.06)*s, (x-.03+side*.035+.035)*s, (y+.01)*s], 0, 360, fill=c, width=int(s*.012))
+    for u in (x-.1, x-.03): # the bow
+        d.arc([u*s, (y-.06)*s, (u+.07)*s, (y+.01)*s], 0, 360, fill=c, width=int(s*.012))
 
 def _zip(d, shoe, s, rng, c, dark):
     x = rng.uniform(.26, .34)
@@ -278,7 +283,8 @@ def _slip_on(d, shoe, s, rng, c, dark):
 
 def _back_strap(d, shoe, s, rng, c, dark): pass # see `shoe`
 
-CLOSURES = {'back strap': _back_strap, 'buckle': _buckle, 'hook-and-loop': _hook_and_loop, 'lace-up': _lace_up, 'slip-on': _slip_on, 'zip': _zip}
+CLOSURES = {'back strap': _back_strap, 'buckle': _buckle, 'hook-and-loop': _hook_and_loop, 'lace-up': _lace_up,
+            'slip-on': _slip_on, 'zip': _zip}
 
 def shoe(
     closure:str,             # A key of `CLOSURES`
@@ -309,9 +315,12 @@ def shoe(
         m.line(_px(s, (points.heel+.035, y), (points.heel+.02, .74)), fill=255, width=int(s*k*.8))
     ground = Image.new('L', (s, s))
     g, f = ImageDraw.Draw(ground), points.floor-points.lift*.3
-    edge = [(points.heel-.01, f-points.lift-.01), (.4, f-points.lift*.6-.01), (.55, points.floor-.01), (points.toe[0]+.07, points.floor-.015)]
+    edge = [(points.heel-.01, f-points.lift-.01), (.4, f-points.lift*.6-.01), (.55, points.floor-.01),
+            (points.toe[0]+.07, points.floor-.015)]
     g.polygon(_px(s, *edge, *[(x, y+points.sole) for x, y in reversed(edge)]), fill=255)
-    if points.lift: g.polygon(_px(s, (points.heel, f-points.lift), (points.heel+.1, f-points.lift*.8), (points.heel+.07, points.floor+points.sole), (points.heel+.02, points.floor+points.sole)), fill=255)
+    if points.lift:
+        top, low = f-points.lift, points.floor+points.sole
+        g.polygon(_px(s, (points.heel, top), (points.heel+.1, top+points.lift*.2), (points.heel+.07, low), (points.heel+.02, low)), fill=255)
     im.putalpha(mask)
     im.paste((*sole, 255), mask=ground)
     return im.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < .5 else im

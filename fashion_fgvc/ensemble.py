@@ -29,7 +29,8 @@ def check_weights(
     if mode not in MODES: raise ValueError(f"`mode` must be one of {MODES}, got {mode!r}")
     weights = [1.]*n if weights is None else [float(w) for w in weights]
     if len(weights) != n: raise ValueError(f"`weights` must have one number per member, {n}, got {len(weights)}")
-    if min(weights) < 0 or not 0 < sum(weights) < float('inf'): raise ValueError(f"`weights` must not be negative, and not all 0, got {weights}")
+    if min(weights) < 0 or not 0 < sum(weights) < float('inf'):
+        raise ValueError(f"`weights` must not be negative, and not all 0, got {weights}")
     return [w/sum(weights) for w in weights]
 
 def running_mean(
@@ -39,12 +40,12 @@ def running_mean(
 ) -> Tensor:         # Shape `(n, c)`
     "Weighted mean of members that come one after the other; never more than one of them is held."
     total, one_label = None, True
-    for w, p in zip(weights, probs):
+    for w, p in zip(weights, probs, strict=True):
         if mode == 'geometric':
             one_label = one_label and bool(((p.sum(1)-1).abs() < 1e-3).all())
             p = p.clamp(1e-12, 1-1e-7)
             p = torch.stack([p.log(), (-p).log1p()])
-        total = p*w if total is None else total.add_(p, alpha=w)
+        total = p*w if total is None else total.add_(p.to(total.device), alpha=w)
     if mode == 'mean': return total
     return total[0].softmax(1) if one_label else (total[0]-total[1]).sigmoid()
 
@@ -61,8 +62,8 @@ class Ensemble:
         self.vocab = list(self.members[0].dls.vocab)
         for i, m in enumerate(self.members):
             if list(m.dls.vocab) != self.vocab:
-                raise ValueError(f"member {i} knows other classes than member 0, or in another order: {list(m.dls.vocab)[:4]}… and {self.vocab[:4]}…; "
-                                 "build all loaders with the same `vocab`")
+                raise ValueError(f"member {i} knows other classes than member 0, or in another order: {list(m.dls.vocab)[:4]}… "
+                                 f"and {self.vocab[:4]}…; build all loaders with the same `vocab`")
         self.weights, self.mode = check_weights(weights, len(self.members), mode), mode
 
     def combine(self,
@@ -80,7 +81,9 @@ class Ensemble:
         "Predict with all members in one pass."
         return predict(self, items_or_dl, tta=tta, **kwargs)
 
-    def __repr__(self): return f"Ensemble of {len(self.members)} ({self.mode}): " + ', '.join(f'{w:.2f} {getattr(getattr(m, "arch", None), "name", "learner")}' for w, m in zip(self.weights, self.members))
+    def __repr__(self):
+        names = [getattr(getattr(m, 'arch', None), 'name', 'learner') for m in self.members]
+        return f"Ensemble of {len(names)} ({self.mode}): " + ', '.join(f'{w:.2f} {name}' for w, name in zip(self.weights, names, strict=True))
 
 # %% ../nbs/13_ensemble.ipynb #c014
 def average(
@@ -93,7 +96,9 @@ def average(
     first, *rest = list_of_predictions
     weights = check_weights(weights, 1+len(rest), mode)
     for i, p in enumerate(rest, 1):
-        if p.vocab != first.vocab: raise ValueError(f"predictions {i} know other classes than predictions 0, or in another order: {p.vocab[:4]}… and {first.vocab[:4]}…")
+        if p.vocab != first.vocab:
+            raise ValueError(f"predictions {i} know other classes than predictions 0, or in another order: "
+                             f"{p.vocab[:4]}… and {first.vocab[:4]}…")
     aligned = [first, *(p.align(first) for p in rest)]
     for i, p in enumerate(aligned):
         if p.targs is not None and first.targs is not None and not np.array_equal(p.targs, first.targs):

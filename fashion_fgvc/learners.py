@@ -30,7 +30,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from .metrics import f1_macro, f1_micro
-from .models import ARCHS, OWN, Arch, build_body, find_arch, three_groups
+from .models import OWN, Arch, build_body, find_arch, three_groups
 
 # %% ../nbs/10_learners.ipynb #c006
 def own_loaders(
@@ -52,7 +52,8 @@ def read_weights(
     file:str|Path, # `.safetensors`, or a state dict saved by `torch.save` (also under the key 'model' or 'state_dict')
 ) -> dict:         # Name -> tensor, on the CPU
     "Read weights without executing code."
-    if not Path(file).is_file(): raise FileNotFoundError(f"`pretrained` is no file: {file}; pass True for the hub, False for random weights")
+    if not Path(file).is_file():
+        raise FileNotFoundError(f"`pretrained` is no file: {file}; pass True for the hub, False for random weights")
     try: state = load_file(file) if Path(file).suffix == '.safetensors' else torch.load(file, map_location='cpu', weights_only=True)
     except Exception as e: raise ValueError(f"`pretrained` {file} is not a readable weights file: {e}") from None
     return next((state[k] for k in ('model', 'state_dict') if isinstance(state.get(k), dict)), state)
@@ -68,7 +69,8 @@ def load_body(
     faults = dict(missing=own.keys()-given.keys(), unknown=given.keys()-own.keys(),
                   misshapen={k for k in own.keys() & given.keys() if own[k].shape != given[k].shape})
     if any(faults.values()):
-        said = '; '.join(f"{len(keys)} {what} ({', '.join(sorted(keys)[:3])}{', …' if len(keys) > 3 else ''})" for what, keys in faults.items() if keys)
+        few = lambda keys: ', '.join(sorted(keys)[:3]) + (', …' if len(keys) > 3 else '')
+        said = '; '.join(f"{len(keys)} {what} ({few(keys)})" for what, keys in faults.items() if keys)
         raise ValueError(f"`pretrained` {file} does not fit `arch` {arch.name!r}: {said}")
     body.model.load_state_dict(given)
 

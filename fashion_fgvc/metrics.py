@@ -19,10 +19,12 @@ def _scored(preds, targs):
     "Scores and targets as tensors, without rows that have no target or no prediction"
     preds, targs = torch.as_tensor(preds), torch.as_tensor(targs)
     if preds.ndim != 2 or targs.shape != preds.shape[:1]:
-        raise ValueError(f"`preds` must be (n, c) scores and `targs` (n,) class numbers, got shapes {tuple(preds.shape)} and {tuple(targs.shape)}")
+        raise ValueError(f"`preds` must be (n, c) scores and `targs` (n,) class numbers, got shapes {tuple(preds.shape)} "
+                         f"and {tuple(targs.shape)}")
     keep = (targs >= 0) & ~preds.isnan().any(1)
     preds, targs = preds[keep], targs[keep].long()
-    if len(targs) and targs.max() >= preds.shape[1]: raise ValueError(f"`targs` holds class {int(targs.max())}, but `preds` has {preds.shape[1]} columns")
+    if len(targs) and targs.max() >= preds.shape[1]:
+        raise ValueError(f"`targs` holds class {int(targs.max())}, but `preds` has {preds.shape[1]} columns")
     return preds, targs
 
 def confusion(
@@ -85,7 +87,8 @@ def class_report(
     right = float(tp.sum())/n
     micro = dict(precision=right, recall=right, f1=right, support=n)
     micro[f'top{k}'] = float((rows[f'top{k}'].nan_to_num()*support).sum())/n
-    return pd.concat([df, pd.DataFrame([micro, df[seen].mean().to_dict() | dict(support=n)], index=['micro', 'macro'])]).astype(dict(support=int))
+    ends = pd.DataFrame([micro, df[seen].mean().to_dict() | dict(support=n)], index=['micro', 'macro'])
+    return pd.concat([df, ends]).astype(dict(support=int))
 
 # %% ../nbs/08_metrics.ipynb #c017
 class f1_micro(Metric):
@@ -108,9 +111,9 @@ class f1_micro(Metric):
     @property
     def value(self):
         "The score of all batches so far; `None` before the first."
-        return None if self.counts is None else self.average(*self.counts)
-    def average(self, tp, fp, fn): return f1_from_counts(tp.sum(), fp.sum(), fn.sum()).item()
+        return None if self.counts is None else self._average(*self.counts)
+    def _average(self, tp, fp, fn): return f1_from_counts(tp.sum(), fp.sum(), fn.sum()).item()
 
 class f1_macro(f1_micro):
     "Mean of the F1 of every class that occurs or was predicted, exact over the whole set."
-    def average(self, tp, fp, fn): return f1_from_counts(tp, fp, fn)[tp+fp+fn > 0].mean().item()
+    def _average(self, tp, fp, fn): return f1_from_counts(tp, fp, fn)[tp+fp+fn > 0].mean().item()

@@ -11,6 +11,7 @@ __all__ = ['OWN', 'ARCHS', 'Arch', 'SimpleCNN', 'SecondCNN', 'TinyCNN', 'find_ar
 import difflib
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 import timm
 import torchvision
@@ -58,7 +59,8 @@ def _conv(n_in, n_out, norm):
     return [nn.Conv2d(n_in, n_out, 3, padding=1, bias=not norm), *([nn.BatchNorm2d(n_out)] if norm else []), nn.ReLU(inplace=True)]
 
 def _dense_head(nf, n_out, hidden, ps):
-    return nn.Sequential(nn.AdaptiveAvgPool2d(7), nn.Flatten(), nn.Linear(nf*7*7, hidden), nn.ReLU(inplace=True), nn.Dropout(ps), nn.Linear(hidden, n_out))
+    return nn.Sequential(nn.AdaptiveAvgPool2d(7), nn.Flatten(), nn.Linear(nf*7*7, hidden), nn.ReLU(inplace=True),
+                         nn.Dropout(ps), nn.Linear(hidden, n_out))
 
 class SimpleCNN(nn.Sequential):
     "Two blocks of one convolution and a pooling, then a hidden layer."
@@ -70,8 +72,8 @@ class SimpleCNN(nn.Sequential):
         ps:float=.2,               # Dropout before the last layer
     ):
         a, b = filters
-        super().__init__(nn.Sequential(nn.Sequential(*_conv(n_in, a, False), nn.MaxPool2d(2)), nn.Sequential(*_conv(a, b, False), nn.MaxPool2d(2))),
-                         _dense_head(b, n_out, hidden, ps))
+        block = lambda i, o: nn.Sequential(*_conv(i, o, False), nn.MaxPool2d(2))
+        super().__init__(nn.Sequential(block(n_in, a), block(a, b)), _dense_head(b, n_out, hidden, ps))
 
 class SecondCNN(nn.Sequential):
     "Two blocks of two convolutions with batch norm, a pooling and dropout, then a hidden layer."
@@ -95,8 +97,8 @@ class TinyCNN(nn.Sequential):
         hidden:int=256,                 # Units of the hidden layer
         ps:float=.2,                    # Dropout before the last layer, and half of it before the hidden one
     ):
-        n = [n_in, *filters]
-        layers = [nn.Sequential(*_conv(i, o, True), *([nn.MaxPool2d(2)] if k < len(filters)-1 else [])) for k, (i, o) in enumerate(zip(n, n[1:]))]
+        layers = [nn.Sequential(*_conv(i, o, True), nn.MaxPool2d(2)) for i, o in pairwise([n_in, *filters])]
+        del layers[-1][-1] # the last is pooled in the head
         super().__init__(nn.Sequential(*layers), create_head(filters[-1], n_out, lin_ftrs=[hidden], ps=ps))
 
 OWN = dict(SimpleCNN=SimpleCNN, SecondCNN=SecondCNN, TinyCNN=TinyCNN)
@@ -133,7 +135,8 @@ def find_arch(
     if isinstance(arch, Arch): return arch
     if arch in ARCHS: return ARCHS[arch]
     near = difflib.get_close_matches(str(arch), ARCHS, n=3) or list(ARCHS)
-    raise ValueError(f"`arch` {arch!r} is not in the table; did you mean {', '.join(map(repr, near))}? A row of your own, `Arch(...)`, works too")
+    raise ValueError(f"`arch` {arch!r} is not in the table; did you mean {', '.join(map(repr, near))}? A row of your "
+                     "own, `Arch(...)`, works too")
 
 # %% ../nbs/09_models.ipynb #c013
 class Body(nn.Module):
@@ -154,7 +157,8 @@ def build_body(
     "Build the body of an architecture of timm or torchvision."
     arch = find_arch(arch)
     if pretrained and arch.weights is None:
-        raise ValueError(f"there are no weights for `arch` {arch.name!r} on the hub; pass `pretrained=False` or the path of a weights file")
+        raise ValueError(f"there are no weights for `arch` {arch.name!r} on the hub; pass `pretrained=False` or the path "
+                         "of a weights file")
     if arch.source == 'timm':
         model = timm.create_model(arch.model, pretrained=pretrained, num_classes=0, in_chans=n_in, **arch.options)
     else:
@@ -172,6 +176,8 @@ def three_groups(
     root = body.model if isinstance(body, Body) else body
     names = [name for name, _ in root.named_parameters()]
     first = next((i for i, name in enumerate(names) if name.startswith(f'{split}.')), None)
-    if not first: raise ValueError(f"`split` {split!r} names no layer after the first of the body; its layers are {', '.join(n for n, _ in root.named_children())}")
+    if not first:
+        layers = ', '.join(name for name, _ in root.named_children())
+        raise ValueError(f"`split` {split!r} names no layer after the first of the body; its layers are {layers}")
     params = list(root.parameters())
     return L(params[:first], params[first:], list(head.parameters()))

@@ -38,13 +38,17 @@ class Predictions:
 
     def __post_init__(self):
         put = lambda name, value: object.__setattr__(self, name, value)
-        put('ids', np.asarray(self.ids, dtype=object).astype(str)), put('probs', np.asarray(self.probs, dtype=np.float32)), put('vocab', list(self.vocab))
-        put('status', np.full(len(self.ids), 'ok') if self.status is None else np.asarray(self.status, dtype=str))
+        n, shape = len(self.ids), (len(self.ids), len(self.vocab))
+        put('ids', np.asarray(self.ids, dtype=object).astype(str))
+        put('probs', np.asarray(self.probs, dtype=np.float32))
+        put('vocab', list(self.vocab))
+        put('status', np.full(n, 'ok') if self.status is None else np.asarray(self.status, dtype=str))
         if self.targs is not None: put('targs', np.asarray(self.targs))
-        n = len(self.ids)
-        if self.probs.shape != (n, len(self.vocab)): raise ValueError(f"`probs` must have shape {(n, len(self.vocab))}, a row per id and a column per class, got {self.probs.shape}")
+        if self.probs.shape != shape:
+            raise ValueError(f"`probs` must have shape {shape}, a row per id and a column per class, got {self.probs.shape}")
         if len(self.status) != n: raise ValueError(f"`status` must have {n} entries, one per id, got {len(self.status)}")
-        if self.targs is not None and self.targs.shape not in ((n,), self.probs.shape): raise ValueError(f"`targs` must have shape {(n,)} or {self.probs.shape}, got {self.targs.shape}")
+        if self.targs is not None and self.targs.shape not in ((n,), shape):
+            raise ValueError(f"`targs` must have shape {(n,)} or {shape}, got {self.targs.shape}")
 
     def __len__(self): return len(self.ids)
     @property
@@ -56,22 +60,24 @@ class Predictions:
         rows, # Positions, a slice, or a mask
     ) -> 'Predictions':
         "Some of the rows."
-        return replace(self, ids=self.ids[rows], probs=self.probs[rows], targs=None if self.targs is None else self.targs[rows], status=self.status[rows])
+        targs = None if self.targs is None else self.targs[rows]
+        return replace(self, ids=self.ids[rows], probs=self.probs[rows], targs=targs, status=self.status[rows])
 
     def align(self,
         other, # `Predictions` whose order to take
     ) -> 'Predictions':
         "These rows in the order of `other`. Both must hold the same ids, each once."
-        if len(set(self.ids)) < len(self) or len(set(other.ids)) < len(other): raise ValueError("ids must be unique to be matched; an id is there twice")
+        for p in (self, other):
+            if len(set(p.ids)) < len(p): raise ValueError("ids must be unique to be matched; an id is there twice")
         if set(self.ids) != set(other.ids):
-            only = sorted(set(self.ids)-set(other.ids)), sorted(set(other.ids)-set(self.ids))
-            raise ValueError(f"ids differ: {len(only[0])} are only in the first ({', '.join(only[0][:3])}), {len(only[1])} only in the second ({', '.join(only[1][:3])})")
+            def only(a, b): return f"{len(gone)} ({', '.join(gone[:3])})" if (gone := sorted(set(a.ids)-set(b.ids))) else 'none'
+            raise ValueError(f"ids differ: {only(self, other)} only in the first, {only(other, self)} only in the second")
         return self[pd.Index(self.ids).get_indexer(other.ids)]
 
     def to_frame(self,
         k:int=5, # How many classes to name
     ) -> pd.DataFrame:
-        "A row per photo: `image`, `status`, `label` (the true one, if known), then the `k` likeliest classes and their probabilities."
+        "A row per photo: `image`, `status`, `label` (if it is known), then the `k` likeliest classes and their probabilities."
         k = min(k, len(self.vocab))
         best = np.argsort(-self.probs, axis=1, kind='stable')[:, :k]
         names = np.where(self.ok[:, None], np.array(self.vocab, dtype=object)[best], None)
@@ -82,11 +88,12 @@ class Predictions:
 
     def metrics(self) -> dict:
         "Scores of the rows that have a prediction and a true class: `n`, `accuracy`, `top5`, `f1_macro`, `log_loss`."
-        if self.targs is None or self.targs.ndim > 1: raise ValueError("`metrics` needs one true class per photo; these predictions have none")
+        if self.targs is None or self.targs.ndim > 1:
+            raise ValueError("`metrics` needs one true class per photo; these predictions have none")
         report, seen = class_report(self), self.ok & (self.targs >= 0)
         p = self.probs[seen, self.targs[seen]]
-        return dict(n=int(seen.sum()), accuracy=report.at['micro', 'recall'], top5=report.at['micro', 'top5'], f1_macro=report.at['macro', 'f1'],
-                    log_loss=float(-np.log(p.clip(1e-12)).mean()) if len(p) else np.nan)
+        return dict(n=int(seen.sum()), accuracy=float(report.at['micro', 'recall']), top5=float(report.at['micro', 'top5']),
+                    f1_macro=float(report.at['macro', 'f1']), log_loss=float(-np.log(p.clip(1e-12)).mean()) if len(p) else np.nan)
 
     def save(self,
         path:str|Path, # Without suffix: two files are written, `<path>.parquet` and `<path>.json`
@@ -100,8 +107,8 @@ class Predictions:
             df = pd.concat([df, pd.DataFrame(targs, columns=[f't{i}' for i in range(targs.shape[1])])], axis=1)
         path.parent.mkdir(parents=True, exist_ok=True)
         df.to_parquet(out := path.with_suffix('.parquet'))
-        many = self.targs is not None and self.targs.ndim > 1
-        path.with_suffix('.json').write_text(json.dumps(dict(vocab=self.vocab, rows=len(self), many=many), ensure_ascii=False), encoding='utf-8')
+        about = dict(vocab=self.vocab, rows=len(self), many=self.targs is not None and self.targs.ndim > 1)
+        path.with_suffix('.json').write_text(json.dumps(about, ensure_ascii=False), encoding='utf-8')
         return out
 
     @classmethod
@@ -111,12 +118,16 @@ class Predictions:
         "Read what `save` wrote."
         path = Path(path)
         for suffix in ('.parquet', '.json'):
-            if not path.with_suffix(suffix).is_file(): raise FileNotFoundError(f"{path.with_suffix(suffix)} is not there; `save` writes a .parquet and a .json")
+            if not path.with_suffix(suffix).is_file():
+                raise FileNotFoundError(f"{path.with_suffix(suffix)} is not there; `save` writes a .parquet and a .json")
         df, about = pd.read_parquet(path.with_suffix('.parquet')), json.loads(path.with_suffix('.json').read_text(encoding='utf-8'))
-        if len(df) != about['rows']: raise ValueError(f"{path}: {len(df)} rows in the parquet file, {about['rows']} in the JSON; the two are not of one `save`")
+        if len(df) != about['rows']:
+            raise ValueError(f"{path}: {len(df)} rows in the parquet file, {about['rows']} in the JSON; they are not "
+                             "of one `save`")
         columns = lambda letter: df[[c for c in df if c[0] == letter and c[1:].isdigit()]].to_numpy()
         targs = columns('t')
-        return cls(df['id'].to_numpy(), columns('p'), about['vocab'], (targs if about['many'] else targs[:, 0]) if targs.size else None, df['status'].to_numpy())
+        targs = (targs if about['many'] else targs[:, 0]) if targs.shape[1] else None
+        return cls(df['id'].to_numpy(), columns('p'), about['vocab'], targs, df['status'].to_numpy())
 
 # %% ../nbs/12_predictions.ipynb #c011
 def _open(item, cls):
@@ -125,11 +136,16 @@ def _open(item, cls):
     im = item if isinstance(item, Image.Image) else Image.fromarray(np.asarray(item))
     return cls(im.convert(cls._open_args['mode']))
 
+def _ids(items):
+    "What each item is called: its path, or its position"
+    return [str(i) if isinstance(i, (str, os.PathLike)) else str(n) for n, i in enumerate(items)]
+
 class _FromLoader:
     "Photos and targets of a fastai loader, by position"
     def __init__(self, dl):
         self.tls, items = dl.dataset.tls, dl.items
-        self.ids = list(items['image']) if isinstance(items, pd.DataFrame) and 'image' in items else [str(i) if isinstance(i, (str, os.PathLike)) else str(n) for n, i in enumerate(items)]
+        table = isinstance(items, pd.DataFrame)
+        self.ids = list(items['image']) if table and 'image' in items else _ids(range(len(items)) if table else items)
         self.targs = None
         if len(self.tls) > 1: self.targs = np.stack([np.asarray(t) for t in self.tls[1]]) if len(self.ids) else np.zeros(0, int)
     def open(self, i, cls): return self.tls[0][i]
@@ -140,9 +156,10 @@ class _FromItems:
         table = isinstance(items, pd.DataFrame)
         if table and 'image' not in items: raise ValueError(f"`items` has no column 'image'; it has {list(items.columns)}")
         self.items = [Path(path)/i for i in items['image']] if table else list(items)
-        self.ids = list(items['image']) if table else [str(i) if isinstance(i, (str, os.PathLike)) else str(n) for n, i in enumerate(self.items)]
+        self.ids = list(items['image']) if table else _ids(self.items)
         self.targs, number = None, {v: i for i, v in enumerate(vocab)}
-        if table and 'labels' in items: self.targs = np.array([[v in labels for v in vocab] for labels in map(set, items['labels'])], dtype=np.float32)
+        if table and 'labels' in items:
+            self.targs = np.array([[v in labels for v in vocab] for labels in map(set, items['labels'])], dtype=np.float32)
         elif table and 'label' in items: self.targs = np.array([number.get(label, -1) for label in items['label']], dtype=int)
     def open(self, i, cls): return _open(self.items[i], cls)
 
@@ -162,7 +179,7 @@ class _Views(Dataset):
 def _collate(rows):
     "Positions and statuses of a batch, and its readable photos stacked, a tensor per view"
     good = [views for _, views, status in rows if status == 'ok']
-    return [i for i, *_ in rows], [status for *_, status in rows], [torch.stack(list(v)) for v in zip(*good)]
+    return [i for i, *_ in rows], [status for *_, status in rows], [torch.stack(list(v)) for v in zip(*good, strict=True)]
 
 def _image_class(dls):
     "What a loader opens photos as"
@@ -180,7 +197,7 @@ def _see(learn, x, tta):
 
 def predict(
     learn_or_ensemble,        # A fastai `Learner`, or an `Ensemble`
-    items,                    # A table with `image`, a list of paths, of PIL images or of arrays (height, width, 3), or a fastai loader
+    items,                    # A table with `image`; a list of paths, PIL images or arrays (h, w, 3); or a fastai loader
     path:str|Path|None=None,  # Image root of a table, by default that of the learner's loaders
     tta:int=0,                # 1 also looks at each photo mirrored, and averages
     bs:int|None=None,         # Photos in a batch, by default as in the learner's loaders
@@ -211,9 +228,10 @@ def predict(
         with torch.no_grad():
             for rows, said, xs in progress_bar(loader, leave=False) if progress and n > bs else loader:
                 status[rows] = said
-                if xs: probs[[r for r, s in zip(rows, said) if s == 'ok']] = combine(_see(m, xs[v], tta) for m, v in zip(members, which)).cpu().numpy()
+                good = [row for row, s in zip(rows, said, strict=True) if s == 'ok']
+                if good: probs[good] = combine(_see(m, xs[v], tta) for m, v in zip(members, which, strict=True)).cpu().numpy()
     finally:
-        for m, mode in zip(members, modes): m.model.train(mode)
+        for m, mode in zip(members, modes, strict=True): m.model.train(mode)
     return Predictions(source.ids, probs, vocab, source.targs, status)
 
 # %% ../nbs/12_predictions.ipynb #c019
@@ -226,8 +244,11 @@ def submission(
 ) -> pd.DataFrame:         # What was written: a row per photo, in the order of `preds`
     "Write id and likeliest label of every photo."
     bad = preds.ids[~preds.ok]
-    if len(bad) and fallback is None: raise ValueError(f"{len(bad)} photos could not be read, first '{bad[0]}'; pass the label they shall get as `fallback`")
-    if fallback is not None and fallback not in preds.vocab: raise ValueError(f"`fallback` {fallback!r} is not a class; classes are {', '.join(map(str, preds.vocab))}")
+    if len(bad) and fallback is None:
+        raise ValueError(f"{len(bad)} photos could not be read, first '{bad[0]}'; pass the label they shall get as "
+                         "`fallback`")
+    if fallback is not None and fallback not in preds.vocab:
+        raise ValueError(f"`fallback` {fallback!r} is not a class; classes are {', '.join(map(str, preds.vocab))}")
     best = np.array(preds.vocab, dtype=object)[np.nan_to_num(preds.probs).argmax(1)]
     df = pd.DataFrame({id_name: preds.ids, label_name: np.where(preds.ok, best, fallback)})
     Path(path).parent.mkdir(parents=True, exist_ok=True)

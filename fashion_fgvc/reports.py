@@ -35,7 +35,8 @@ def compare(
     ids = {name: frozenset(p.ids) for name, p in runs.items()}
     base = next(iter(ids))
     for name in ids:
-        if ids[name] != ids[base]: raise ValueError(f"{name!r} and {base!r} are not of the same photos, so their scores cannot be compared")
+        if ids[name] != ids[base]:
+            raise ValueError(f"{name!r} and {base!r} are not of the same photos, so their scores cannot be compared")
     df = pd.DataFrame({name: p.metrics() for name, p in runs.items()}).T.astype(dict(n=int)).rename_axis('run')
     return df if sort is None else df.sort_values(sort, ascending=sort == 'log_loss')
 
@@ -49,7 +50,8 @@ def most_confused(
     support = cm.sum(1)
     wrong = cm*(1-np.eye(len(cm), dtype=int))
     order = np.argsort(-wrong, axis=None, kind='stable')[:n]
-    rows = [(preds.vocab[t], preds.vocab[p], int(wrong[t, p]), wrong[t, p]/support[t]) for t, p in zip(*np.unravel_index(order, wrong.shape)) if wrong[t, p]]
+    pairs = [(t, p) for t, p in zip(*np.unravel_index(order, wrong.shape), strict=True) if wrong[t, p]]
+    rows = [(preds.vocab[t], preds.vocab[p], int(wrong[t, p]), wrong[t, p]/support[t]) for t, p in pairs]
     return pd.DataFrame(rows, columns=['label', 'taken_for', 'count', 'share'])
 
 def plot_confusion(
@@ -62,9 +64,9 @@ def plot_confusion(
     shown = cm/np.maximum(cm.sum(1, keepdims=True), 1) if normalise else cm
     if ax is None: _, ax = plt.subplots(figsize=(min(14, 3+.5*c), min(13, 2.2+.45*c)), layout='constrained')
     ticks = preds.vocab if c <= 60 else False
-    sns.heatmap(shown, ax=ax, cmap='Blues', vmin=0, vmax=1 if normalise else None, square=True, cbar=False, annot=cm if c <= 20 else False, fmt='d',
-                linewidths=.5 if c <= 60 else 0, xticklabels=ticks, yticklabels=ticks, annot_kws=dict(size=9))
-    ax.set(xlabel='predicted', ylabel='true', title='Share of each true class, and number of photos' if normalise else 'Number of photos')
+    sns.heatmap(shown, ax=ax, cmap='Blues', vmin=0, vmax=1 if normalise else None, square=True, cbar=False,
+                annot=cm if c <= 20 else False, fmt='d', linewidths=.5 if c <= 60 else 0, xticklabels=ticks, yticklabels=ticks, annot_kws=dict(size=9))
+    ax.set(xlabel='predicted', ylabel='true', title='Share of each true class (shade), number of photos' if normalise else 'Number of photos')
     ax.tick_params(axis='x', rotation=60), ax.tick_params(axis='y', rotation=0)
     return ax
 
@@ -77,10 +79,12 @@ def plot_class_scores(
 ) -> Axes:
     "A bar per class, worst at the top, with its number of photos; the line is the mean over classes."
     report = class_report(preds)
-    if score not in report or score == 'support': raise ValueError(f"`score` must be one of {', '.join(c for c in report if c != 'support')}, got {score!r}")
+    if score not in report or score == 'support':
+        raise ValueError(f"`score` must be one of {', '.join(c for c in report if c != 'support')}, got {score!r}")
     rows = report.drop(index=['micro', 'macro']).dropna(subset=[score]).sort_values(score, kind='stable')[:n]
     if ax is None: _, ax = plt.subplots(figsize=(7, 1.2+.28*len(rows)), layout='constrained')
-    bars = ax.barh([f'{name} ({int(s)})' for name, s in zip(rows.index, rows.support)], rows[score], color=sns.color_palette()[0])
+    names = [f'{name} ({support})' for name, support in rows['support'].items()]
+    bars = ax.barh(names, rows[score], color=sns.color_palette()[0])
     ax.bar_label(bars, fmt='%.2f', padding=3, fontsize=8)
     ax.axvline(report.at['macro', score], color='.4', ls='--', lw=1)
     ax.set(xlim=(0, 1.08), xlabel=f'{score} (dashed: mean over classes); number of photos in brackets')
@@ -98,7 +102,8 @@ def top_losses(
     rows = known[order := np.argsort(-loss, kind='stable')[:n]]
     best = preds.probs[rows].argmax(1)
     name = lambda numbers: [preds.vocab[i] for i in numbers]
-    return pd.DataFrame(dict(image=preds.ids[rows], label=name(preds.targs[rows]), predicted=name(best), prob=preds.probs[rows, best], loss=loss[order]))
+    return pd.DataFrame(dict(image=preds.ids[rows], label=name(preds.targs[rows]), predicted=name(best),
+                             prob=preds.probs[rows, best], loss=loss[order]))
 
 def thumbnail(
     file:str|Path,  # A photo
@@ -121,7 +126,7 @@ def plot_top_losses(
     lines = max(1, -(-len(rows)//columns))
     fig, axes = plt.subplots(lines, columns, figsize=(1.75*columns, 2.5*lines), layout='constrained', squeeze=False)
     for ax in axes.flat: ax.axis('off')
-    for ax, row in zip(axes.flat, rows.itertuples()):
+    for ax, row in zip(axes.flat, rows.itertuples(), strict=False):
         ax.imshow(thumbnail(Path(path)/row.image))
         ax.set_title(f'{row.label}\nsaid {row.predicted} ({row.prob:.0%})', fontsize=8)
     return fig
@@ -133,7 +138,8 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; }
 .lead { opacity: .75; margin-top: .2rem; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .9rem; } th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid var(--line); }
+table { border-collapse: collapse; font-size: .9rem; }
+th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid var(--line); }
 th:first-child { text-align: left; } img { max-width: 100%; height: auto; background: white; border-radius: 4px; }
 """
 
@@ -157,13 +163,17 @@ def report_html(
     table = compare(runs)
     name, preds = list(runs.items())[-1]
     bad = preds.to_frame(1).loc[~preds.ok, ['image', 'status']]
-    parts = [f'<h1>{html.escape(title)}</h1><p class=lead>{len(preds)} photos, {len(preds.vocab)} classes; details are of “{html.escape(name)}”</p>',
+    lead = f'{len(preds)} photos, {len(preds.vocab)} classes; details are of “{html.escape(name)}”'
+    parts = [f'<h1>{html.escape(title)}</h1><p class=lead>{lead}</p>',
              '<h2>Side by side</h2>', _table(table),
-             '<h2>Every class on its own</h2>', _picture(plot_class_scores(preds).figure, 'F1 of every class'), _table(class_report(preds)),
-             '<h2>What is taken for what</h2>', _picture(plot_confusion(preds).figure, 'Confusion matrix'), _table(most_confused(preds))]
+             '<h2>Every class on its own</h2>', _picture(plot_class_scores(preds).figure, 'F1 of every class'),
+             _table(class_report(preds)),
+             '<h2>What is taken for what</h2>', _picture(plot_confusion(preds).figure, 'Confusion matrix'),
+             _table(most_confused(preds))]
     if path is not None: parts += ['<h2>Sure and wrong</h2>', _picture(plot_top_losses(preds, path), 'Photos with the largest losses')]
     if len(bad): parts += ['<h2>Photos that could not be read</h2>', _table(bad)]
-    page = f'<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width,initial-scale=1"><title>{html.escape(title)}</title><style>{_STYLE}</style>{"".join(parts)}</html>'
+    head = f'<meta charset=utf-8><meta name=viewport content="width=device-width"><title>{html.escape(title)}</title><style>{_STYLE}</style>'
+    page = f'<!doctype html><html lang=en><head>{head}</head><body>{"".join(parts)}</body></html>'
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     Path(file).write_text(page, encoding='utf-8')
     return Path(file)

@@ -54,10 +54,13 @@ def read_links(
     if not Path(csv).is_file(): raise FileNotFoundError(f"`csv` is not a file: {csv}")
     try: df = pd.read_csv(csv, sep=sep, encoding=encoding, dtype=str, keep_default_na=False)
     except UnicodeDecodeError as e:
-        raise ValueError(f"{csv}: byte {e.start} is not {e.encoding}; pass the right `encoding`, often 'latin-1' or 'cp1252'") from None
-    except pd.errors.EmptyDataError: raise ValueError(f"{csv}: the file is empty; a header and at least one row are needed") from None
+        raise ValueError(f"{csv}: byte {e.start} is not {e.encoding}; pass the right `encoding`, often "
+                         "'latin-1' or 'cp1252'") from None
+    except pd.errors.EmptyDataError:
+        raise ValueError(f"{csv}: the file is empty; a header and at least one row are needed") from None
     for role, col in roles.items():
-        if col not in df: raise ValueError(f"{csv}: no column '{col}' for `{role}`; the columns are {', '.join(map(repr, df.columns))}")
+        if col not in df:
+            raise ValueError(f"{csv}: no column '{col}' for `{role}`; the columns are {', '.join(map(repr, df.columns))}")
     if not len(df): raise ValueError(f"{csv}: there is a header but no row; at least one photo is needed")
     df = pd.DataFrame({role: df[col].str.strip() for role, col in roles.items()} | {c: df[c] for c in df if c not in roles.values()})
     for role in ('image', 'label'):
@@ -121,9 +124,12 @@ def split_table(
 ) -> pd.DataFrame:        # A copy with a column `split`; rows and their order stay
     "Add `split`. A part (`test`, `valid`) that the table already has is kept; one it lacks is drawn from the rest."
     if not len(df): raise ValueError("`df` is an empty table; at least one row is needed")
-    if missing := [c for c in ('image', group) if c and c not in df]: raise ValueError(f"`df` has no column '{missing[0]}'; it has {list(df.columns)}")
-    if df['image'].duplicated().any(): raise ValueError(f"`image` must be unique, {df['image'][df['image'].duplicated()].iat[0]!r} is there twice")
-    if not (0 <= valid < 1 and 0 <= test < 1 and valid+test < 1): raise ValueError(f"`valid` and `test` are shares with a sum below 1, got {valid} and {test}")
+    if missing := [c for c in ('image', group) if c and c not in df]:
+        raise ValueError(f"`df` has no column '{missing[0]}'; it has {list(df.columns)}")
+    if df['image'].duplicated().any():
+        raise ValueError(f"`image` must be unique, {df['image'][df['image'].duplicated()].iat[0]!r} is there twice")
+    if not (0 <= valid < 1 and 0 <= test < 1 and valid+test < 1):
+        raise ValueError(f"`valid` and `test` are shares with a sum below 1, got {valid} and {test}")
     out = df.reset_index(drop=True)
     split = out['split'].where(out['split'].isin(['valid', 'test']), 'train') if 'split' in out else pd.Series('train', index=out.index)
     for part, share in dict(test=test, valid=valid/(1-test)).items():
@@ -133,8 +139,9 @@ def split_table(
         units = units.iloc[np.argsort(order, kind='stable')]
         counts = units.value_counts().sort_index()
         if part == 'valid' and (alone := counts.index[counts == 1]).size:
-            warnings.warn(f"{len(alone)} classes have a single row or group and stay in training: {', '.join(map(str, alone[:5]))}", stacklevel=2)
-        take = units.map(dict(zip(counts.index, apportion(counts.to_numpy(), share))))
+            names = ', '.join(map(str, alone[:5]))
+            warnings.warn(f'{len(alone)} classes have a single row or group and stay in training: {names}', stacklevel=2)
+        take = units.map(pd.Series(apportion(counts.to_numpy(), share), counts.index))
         chosen = units.index[(units.groupby(units).cumcount() < take).to_numpy()]
         split[(split == 'train') & out[group or 'image'].isin(chosen)] = part
     return out.assign(split=split).set_index(df.index)

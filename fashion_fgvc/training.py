@@ -59,7 +59,7 @@ def fit_two_stage(
     frozen_epochs:int=1,       # Epochs with the head alone; 0 for a network without pretrained weights
     epochs:int=5,              # Epochs with all layers
     lr:float|None=None,        # Highest rate of the head in the first stage; searched for if `None`
-    lr_full:float|None=None,   # Highest rate of the head in the second; half of `lr` by default, or searched for if there was no first stage
+    lr_full:float|None=None,   # The same for the second stage; half of `lr` by default, or searched for
     spread:float=10.,          # How many times smaller the rate of the first layers is
     moms:tuple=(.95, .85, .95),# Momentum at the start, at the highest rate and at the end
     pct_start:float=.25,       # Share of a stage in which the rate rises
@@ -69,7 +69,8 @@ def fit_two_stage(
 ) -> Learner:                  # `learn`, trained; `learn.rates` holds the rates that were used
     "One cycle with the head alone, then one with all layers and discriminative rates."
     if frozen_epochs < 0 or epochs < 0 or frozen_epochs+epochs == 0:
-        raise ValueError(f"`frozen_epochs` and `epochs` must not be negative, and not both 0, got {frozen_epochs} and {epochs}")
+        raise ValueError(f"`frozen_epochs` and `epochs` must not be negative, and not both 0, got {frozen_epochs} and "
+                         f"{epochs}")
     cycle = dict(moms=moms, pct_start=pct_start, cbs=listify(cbs))
     learn.rates = {}
     with no_random(seed, reproducible=False), bf16_training(learn) if bf16 else nullcontext():

@@ -87,11 +87,11 @@ def test_search_finds_public_names(address, browser):
 
 
 def test_links_within_the_site_lead_somewhere(site):
-    for page in site.rglob('*.html'):
+    for page in (site/name for name in pages(site)):
         for _, attrs in tags(page):
             link = re.split('[#?]', attrs.get('href') or attrs.get('src') or '')[0]
             if link and not re.match(r'\w+:|//', link): assert (page.parent/link).exists(), f'{page.relative_to(site)} -> {link}'
 
 
 def test_every_picture_has_an_alternative_text(site):
-    assert not [(page.name, attrs) for page in site.rglob('*.html') for tag, attrs in tags(page) if tag == 'img' and not attrs.get('alt')]
+    assert not [(page.name, attrs) for page in (site/name for name in pages(site)) for tag, attrs in tags(page) if tag == 'img' and not attrs.get('alt')]
