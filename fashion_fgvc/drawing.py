@@ -26,7 +26,7 @@ def colour(
 def contrast(
     rng:np.random.Generator, # Source of randomness
     base:tuple,              # RGB of the other colour
-    least:float=110,         # Smallest distance between the two, as RGB counts it (black to white is 442)
+    least:float=150,         # Smallest distance between the two, as RGB counts it (black to white is 442)
 ) -> tuple[int, int, int]:   # RGB, 0 to 255
     "A second colour that can be told from `base`."
     while math.dist(other := colour(rng), base) < least: pass

@@ -81,7 +81,7 @@ def _model(arch, n_in, n_out, ps, pretrained, hidden, concat_pool):
     body = build_body(arch, pretrained is True, n_in)
     if not isinstance(pretrained, bool): load_body(body, pretrained, arch)
     with torch.no_grad(): features = body.eval()(torch.zeros(1, n_in, 96, 96)).shape[1]
-    head = create_head(features, n_out, lin_ftrs=[hidden], ps=ps, concat_pool=concat_pool)
+    head = create_head(features, n_out, lin_ftrs=[hidden] if hidden else [], ps=ps, concat_pool=concat_pool)
     apply_init(head, nn.init.kaiming_normal_)
     return nn.Sequential(body, head)
 
@@ -94,7 +94,7 @@ def fashion_learner(
     metrics=None,          # By default accuracy and macro-F1, or micro- and macro-F1 with several labels
     n_out:int|None=None,   # Classes, by default those of `dls`
     stats:tuple|None=None, # Mean and standard deviation per channel, by default those of the weights
-    hidden:int=512,        # Units of the head's hidden layer
+    hidden:int=512,        # Units of the head's hidden layer; 0 for none, so that the classes are read off the features
     concat_pool:bool=True, # Average and maximum over the feature map, or the average alone
     opt_func=Adam,         # A fastai optimiser
     wd:float=1e-4,         # Weight decay
