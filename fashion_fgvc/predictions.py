@@ -34,7 +34,7 @@ class Predictions:
     probs:np.ndarray        # Probabilities, shape `(n, c)`; `nan` in rows whose `status` is not 'ok'
     vocab:list              # Class names, length `c`
     targs:np.ndarray|None=None  # True class numbers, shape `(n,)`, -1 if unknown; or ones and zeros, shape `(n, c)`
-    status:np.ndarray|None=None # 'ok', 'missing' or 'corrupt', shape `(n,)`; all 'ok' by default
+    status:np.ndarray|None=None # 'ok', or why there is no answer, shape `(n,)`; all 'ok' by default
 
     def __post_init__(self):
         put = lambda name, value: object.__setattr__(self, name, value)
@@ -168,13 +168,11 @@ class _Views(Dataset):
     def __init__(self, source, views): self.source, self.views = source, views
     def __len__(self): return len(self.source.ids)
     def __getitem__(self, i):
-        try:
-            photos = {}
-            for cls, _ in self.views:
-                if cls not in photos: photos[cls] = self.source.open(i, cls)
-            return i, [tfms(photos[cls]) for cls, tfms in self.views], 'ok'
+        try: photos = {cls: self.source.open(i, cls) for cls in {cls for cls, _ in self.views}}
         except FileNotFoundError: return i, None, 'missing'
         except Exception: return i, None, 'corrupt'
+        try: return i, [tfms(photos[cls]) for cls, tfms in self.views], 'ok'
+        except Exception: return i, None, 'unusable'
 
 def _collate(rows):
     "Positions and statuses of a batch, and its readable photos stacked, a tensor per view"

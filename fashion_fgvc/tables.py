@@ -132,8 +132,10 @@ def split_table(
         raise ValueError(f"`valid` and `test` are shares with a sum below 1, got {valid} and {test}")
     out = df.reset_index(drop=True)
     split = out['split'].where(out['split'].isin(['valid', 'test']), 'train') if 'split' in out else pd.Series('train', index=out.index)
-    for part, share in dict(test=test, valid=valid/(1-test)).items():
+    left = 1. # share of the photos that is not yet dealt out
+    for part, share in dict(test=test, valid=valid).items():
         if share == 0 or (split == part).any(): continue
+        share, left = share/left, left-share
         units = _units(out[split == 'train'], stratify, group)
         order = pd.util.hash_array(units.index.to_numpy(object).astype(str).astype(object), hash_key=f'{seed:016d}', categorize=False)
         units = units.iloc[np.argsort(order, kind='stable')]
