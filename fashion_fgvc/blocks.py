@@ -22,6 +22,7 @@ from fastcore.basics import listify
 from fastcore.meta import delegates
 
 from .crops import RandomArea
+from .tables import usable
 
 # %% ../nbs/06_blocks.ipynb #c006
 class PhotoPath:
@@ -46,13 +47,13 @@ class OpenPhoto:
     def __call__(self, file):
         try: return self.img_cls.create(file)
         except FileNotFoundError: raise
-        except Exception as e: raise ValueError(f"photo {file} cannot be read ({e}); replace it, or take its row out of the table") from None
+        except Exception as e: raise ValueError(f"photo {file} cannot be read ({e}); replace it, or give its row the `status` 'corrupt'") from None
 
 def split_rows(
     df:pd.DataFrame, # A table with `split`
 ) -> tuple[list[int], list[int]]: # Positions of the training and of the validation rows
-    "A fastai splitter that reads the column `split`; `test` rows are in neither part."
-    return tuple((df['split'] == part).to_numpy().nonzero()[0].tolist() for part in ('train', 'valid'))
+    "A fastai splitter that reads the column `split`; `test` rows, and those whose `status` is not 'ok', are in neither part."
+    return tuple(((df['split'] == part).to_numpy() & usable(df)).nonzero()[0].tolist() for part in ('train', 'valid'))
 
 # %% ../nbs/06_blocks.ipynb #c009
 def photo_tfms(
@@ -105,15 +106,15 @@ def check_table(
     for column, remedy in dict(image='ids relative to `path`', split='call `split_table` first').items():
         if column not in df: raise ValueError(f"`df` has no column '{column}' ({remedy}); it has {list(df.columns)}")
     if label not in df: raise ValueError(f"`df` has no column 'label' or 'labels'; it has {list(df.columns)}")
+    used = df[df['split'].isin(['train', 'valid']) & usable(df)]
     for part in ('train', 'valid'):
-        if not (df['split'] == part).any(): raise ValueError(f"`df` has no row with split '{part}'; `split_table` draws one")
-    used = df[df['split'].isin(['train', 'valid'])]
+        if not (used['split'] == part).any(): raise ValueError(f"`df` has no usable row with split '{part}'; `split_table` draws one")
     if (blank := used[label].isna() | (used[label].map(len) == 0 if label == 'label' else False)).any():
         raise ValueError(f"`df` has {blank.sum()} rows without a label, first {used['image'][blank].iat[0]!r}; fill them "
                          "in, or give them split 'test'")
     if files and (gone := [image for image in used['image'] if not (Path(path)/image).is_file()]):
         raise FileNotFoundError(f"{len(gone)} of {len(used)} photos are not under `path` {path}, first {gone[0]!r}; "
-                                "correct `path`, or take those rows out")
+                                "correct `path`, or give those rows a `status` such as 'missing'")
 
 @delegates(photo_tfms)
 def dataloaders(
@@ -132,7 +133,7 @@ def dataloaders(
     "Check a table and build its loaders."
     check_table(df, path, files=check)
     column = 'labels' if 'labels' in df else 'label'
-    if vocab is None: vocab = sorted(set(df[column].explode().dropna())-{''})
+    if vocab is None: vocab = sorted(set(df[column][usable(df)].explode().dropna())-{''})
     block = {'label': single_label_block, 'labels': multi_label_block}[column]
     block = block(vocab=vocab, path=path, img_cls=img_cls, size=size, crop=crop, **kwargs)
     dls = block.dataloaders(df, path=path, bs=bs, num_workers=num_workers)
