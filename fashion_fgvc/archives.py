@@ -16,7 +16,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from functools import lru_cache
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import httpx
@@ -28,7 +28,7 @@ def _digest(stream):
     while chunk := stream.read(1 << 20): h.update(chunk)
     return h.hexdigest()
 
-@lru_cache(maxsize=None)
+@cache
 def _checksums(file, size, mtime):
     "Checksums of a file and of what is packed in it, computed once until the file changes"
     with open(file, 'rb') as f: found = [_digest(f)]

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from .readers import (FASHION_MNIST, SPLITS, SUFFIXES, read_folders, read_idx, read_imaterialist, read_links, read_rows,
-                                  read_styles)
+from .readers import (  # noqa: F401 handed on to users of this module
+    FASHION_MNIST, SPLITS, SUFFIXES, read_folders, read_idx, read_imaterialist, read_links, read_rows, read_styles)
 
 # %% ../nbs/00_tables.ipynb #c003
 _all_ = ['read_links', 'read_folders', 'read_styles', 'read_imaterialist', 'read_idx', 'read_rows', 'SUFFIXES', 'SPLITS', 'FASHION_MNIST']
@@ -49,7 +49,7 @@ def label_matrix(
     if vocab is None: vocab = sorted(names)
     column = pd.Series(range(len(vocab)), index=pd.Index(vocab, dtype=object)).reindex(names)
     if (new := column.index[column.isna()]).size:
-        raise ValueError(f"`vocab` has no class {', '.join(map(repr, new[:5]))}{', …' if len(new) > 5 else ''} ({len(new)} are missing); add them, or mark those rows in `status`")
+        raise ValueError(f"`vocab` has no class {', '.join(map(repr, new[:5]))} ({len(new)} are missing); add them, or take those labels out of `df`")
     columns = column.to_numpy().astype(np.int32)[codes] if len(codes) else np.zeros(0, np.int32)
     out = csr_matrix((np.ones(len(columns), np.int32), columns, np.concatenate([[0], counts.cumsum()])), shape=(len(df), len(vocab)))
     out.sum_duplicates()
@@ -138,7 +138,7 @@ def split_table(
     valid:float=.2,       # Share of the photos for validation
     test:float=0.,        # Share of the photos for the final test
     stratify:bool=True,   # Give every class its share?
-    group:str|bool|None=None, # Column that ties photos together: its groups are never torn apart, a blank is a group of its own; by default `group` if there is such a column, `False` for none
+    group:str|bool|None=None, # Column whose groups are never torn apart (a blank is its own group); by default `group` if there is one, `False` for none
     seed:int=0,           # Another seed, another split
     labels:tuple|None=None, # What `label_matrix(df)` gave, if it is at hand already
 ) -> pd.DataFrame:        # A copy with a column `split`, and `attrs['split_hash']`; rows and their order stay
