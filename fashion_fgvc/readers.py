@@ -16,6 +16,7 @@ import hashlib
 import io
 import zipfile
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
@@ -75,9 +76,9 @@ def judge(
 ) -> pd.DataFrame:   # `df`; with 'status' and something to report, it has a column `status`
     "Find blank ids, blank labels and repeated ids."
     if bad not in ('raise', 'status'): raise ValueError(f"`bad` must be 'raise' or 'status', got {bad!r}")
-    labels = df['label'] == '' if 'label' in df else pd.Series([not r for r in df['labels']] if 'labels' in df else False, df.index)
+    labels = df['label'] == '' if 'label' in df else pd.Series(np.fromiter(map(len, df['labels']), int) == 0 if 'labels' in df else False, df.index)
     found = {'no id': (df['image'] == '', 'image', 'is blank', 'fill it in'), 'no label': (labels, 'label', 'is blank', 'fill it in'),
-             'repeated id': (df['image'].duplicated(keep=False), 'image', 'repeats an id', 'every photo needs an id of its own')}
+             'repeated id': (pd.Series(False, df.index) if df['image'].is_unique else df['image'].duplicated(keep=False), 'image', 'repeats an id', 'every photo needs an id of its own')}
     status = df['status'] if 'status' in df else pd.Series('ok', df.index)
     for word, (rows, role, what, remedy) in found.items():
         if not rows.any(): continue
@@ -217,9 +218,15 @@ def _member(file, suffix):
         if len(names) != 1: raise ValueError(f"{file}: one {suffix} is expected in the archive, found {len(names)}: {_some(names)}")
         return z.read(names[0])
 
+def _values(rows, *names):
+    "Of every row the first of these attributes that it has; `None` if it has none of them"
+    values = list(map(attrgetter(names[0]), rows))
+    if len(names) > 1 and None in values: values = [_values([r], *names[1:])[0] if v is None else v for r, v in zip(rows, values, strict=True)]
+    return values
+
 def _ids(rows, file, part):
     "The id of every row, as text"
-    ids = [r.image_id if r.imageId is None else r.imageId for r in rows]
+    ids = _values(rows, 'imageId', 'image_id')
     if None in ids: raise ValueError(f"{file}: {part}[{ids.index(None)}] has neither 'imageId' nor 'image_id'")
     return list(map(str, ids))
 
@@ -232,7 +239,7 @@ class _Names(dict):
 def _labels(annotations):
     "The labels of every annotation, as text"
     name = _Names().__getitem__
-    return [list(map(name, (a.labelId if a.labelId is not None else a.label_id) or [])) for a in annotations]
+    return [list(map(name, numbers or [])) for numbers in _values(annotations, 'labelId', 'label_id')]
 
 @no_gc()
 def read_imaterialist(
@@ -244,13 +251,14 @@ def read_imaterialist(
     try: data = msgspec.json.decode(_member(json_or_zip, '.json'), type=_Challenge, strict=False)
     except msgspec.MsgspecError as e: raise ValueError(f"{json_or_zip}: {e}") from None
     ids = _ids(data.images, json_or_zip, 'images')
-    table = dict(image=pd.Series(ids, dtype=str) + suffix)
+    id_ = pd.Series(ids, dtype=str)
+    table = dict(image=id_ + suffix)
     if data.annotations is not None:
         marked, labels = _ids(data.annotations, json_or_zip, 'annotations'), _labels(data.annotations)
         if marked != ids: labels = _match(ids, marked, labels, json_or_zip)
         table['labels'] = labels
-    table['url'] = [p.url if isinstance(p.url, str) else (p.url or [''])[0] for p in data.images]
-    out = pd.DataFrame(table | dict(id=ids))
+    table['url'] = [u if isinstance(u, str) else (u or [''])[0] for u in _values(data.images, 'url')]
+    out = pd.DataFrame(table | dict(id=id_))
     return judge(out, json_or_zip, dict(image='imageId', label='labelId'), np.arange(len(out)), bad, unit='image')
 
 def _match(ids, marked, labels, file):
