@@ -168,7 +168,7 @@ def get(
         raise FileNotFoundError(f"{name} is not complete: {', '.join(dict.fromkeys(f.name for f in lost))} should be in {folder}. Get it from {source.how}, "
                                 f"or set FASHION_FGVC_DATA to the folder that holds {name}/ (licence: {source.licence})")
     for f in source.files:
-        if f in _missing(name): fetch(f.url, folder/f.name, f.sha256 if f.published else ())
+        if f in _missing(name): fetch(f.url, folder/f.name, f.sha256 if f.published else (), f.size or 50_000_000_000)
         if (folder/f.name).is_file(): check_file(folder/f.name, f)
     if all(_there(folder, f) for f in source.files): return folder
     place = _unpacked(name)

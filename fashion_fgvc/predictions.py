@@ -232,7 +232,7 @@ def predict(
         for m, mode in zip(members, modes, strict=True): m.model.train(mode)
     return Predictions(source.ids, probs, vocab, source.targs, status)
 
-# %% ../nbs/12_predictions.ipynb #c019
+# %% ../nbs/12_predictions.ipynb #c021
 def submission(
     preds:Predictions,     # What to write
     path:str|Path,         # The CSV

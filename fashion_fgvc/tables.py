@@ -56,7 +56,7 @@ def label_matrix(
     out.data[:] = 1 # a label that a row names twice is still one label
     return out, list(vocab)
 
-# %% ../nbs/00_tables.ipynb #c014
+# %% ../nbs/00_tables.ipynb #c016
 def apportion(
     counts:np.ndarray, # Rows in each class, shape `(c,)`
     share:float,       # Share of all rows wanted, in [0, 1)
@@ -80,7 +80,7 @@ def fill(
     if need > 0 and (~take).sum() > 1 and (last := np.where(take, np.inf, sizes)).min() < 2*need: take[last.argmin()] = True
     return take
 
-# %% ../nbs/00_tables.ipynb #c017
+# %% ../nbs/00_tables.ipynb #c019
 def deal(
     units:csr_matrix, # Rows of each label in each unit (a photo or a group), shape `(u, c)`, in the order of the draw
     sizes:np.ndarray, # Rows in each unit, shape `(u,)`
@@ -106,7 +106,7 @@ def deal(
         if (rows := columns.indices[slice(*columns.indptr[label:label+2])]).size and chosen[rows].all(): chosen[rows[0]] = False
     return chosen
 
-# %% ../nbs/00_tables.ipynb #c020
+# %% ../nbs/00_tables.ipynb #c022
 def split_hash(
     df:pd.DataFrame, # A table with `image` and `split`
 ) -> str:            # 16 hexadecimal digits
@@ -170,7 +170,7 @@ def split_table(
     out.attrs['split_hash'] = split_hash(out)
     return out
 
-# %% ../nbs/00_tables.ipynb #c030
+# %% ../nbs/00_tables.ipynb #c032
 def split_years(
     df:pd.DataFrame,   # A table with a year per row
     year:str='year',   # Its column; text or numbers
