@@ -17,11 +17,11 @@ from fastai.data.block import CategoryBlock, DataBlock, MultiCategoryBlock, Tran
 from fastai.data.core import DataLoaders
 from fastai.data.transforms import IntToFloatTensor
 from fastai.vision.augment import FlipItem, Resize
-from fastai.vision.core import PILImage
 from fastcore.basics import listify
 from fastcore.meta import delegates
 
 from .crops import RandomArea
+from .loading import FastImage, PhotoError
 from .tables import usable
 
 # %% ../nbs/06_blocks.ipynb #c006
@@ -42,12 +42,12 @@ class Column:
 class OpenPhoto:
     "Open a photo; if that fails, say which one."
     def __init__(self,
-        img_cls=PILImage, # `PILImage`, or `PILImageBW` for one channel
+        img_cls=FastImage, # `FastImage`, `DctImage`, fastai's `PILImage`, or `PILImageBW` for one channel
     ): self.img_cls = img_cls
     def __call__(self, file):
         try: return self.img_cls.create(file)
-        except FileNotFoundError: raise
-        except Exception as e: raise ValueError(f"photo {file} cannot be read ({e}); replace it, or give its row the `status` 'corrupt'") from None
+        except (FileNotFoundError, PhotoError): raise
+        except Exception as e: raise PhotoError(f"photo {file} cannot be read ({e})") from None
 
 def split_rows(
     df:pd.DataFrame, # A table with `split`
@@ -78,7 +78,7 @@ def _block(target, column, path, img_cls, kwargs):
 def single_label_block(
     vocab:list|None=None, # Class names; by default those of the data
     path:str|Path='.',    # Image root, to which `image` is relative
-    img_cls=PILImage,     # `PILImage`, or `PILImageBW` for one channel
+    img_cls=FastImage,    # `FastImage`, `DctImage`, fastai's `PILImage`, or `PILImageBW` for one channel
     **kwargs,
 ) -> DataBlock:           # For a table with `image`, `label`, `split`
     "One label per photo."
@@ -88,7 +88,7 @@ def single_label_block(
 def multi_label_block(
     vocab:list|None=None, # Class names; by default those of the data
     path:str|Path='.',    # Image root, to which `image` is relative
-    img_cls=PILImage,     # `PILImage`, or `PILImageBW` for one channel
+    img_cls=FastImage,    # `FastImage`, `DctImage`, fastai's `PILImage`, or `PILImageBW` for one channel
     **kwargs,
 ) -> DataBlock:           # For a table with `image`, `labels`, `split`
     "Several labels per photo."
@@ -125,7 +125,7 @@ def dataloaders(
     bs:int=64,                 # Photos in a batch
     seed:int=0,                # For the order of the training photos
     vocab:list|None=None,      # Class names; by default those of `df`, sorted
-    img_cls=PILImage,          # `PILImage`, or `PILImageBW` for one channel
+    img_cls=FastImage,         # `FastImage`, `DctImage`, fastai's `PILImage`, or `PILImageBW` for one channel
     num_workers:int|None=None, # Processes that decode; by default one per core, up to 16
     check:bool=True,           # Look for every photo first?
     **kwargs,

@@ -52,6 +52,15 @@ class Photo:
             self.plain_jpeg = head.format in ('JPEG', 'MPO') and head.mode in ('RGB', 'L')
             self.size = head.size[::-1] if self.turn in TURNED else head.size
 
+    @classmethod
+    def of(cls,
+        im:Image.Image, # Decoded already, in any mode
+    ) -> 'Photo':
+        "A photo that never was a file."
+        self = cls.__new__(cls)
+        self.name, self.dct, self._pixels, self.size = '<image>', False, _pixels(to_rgb(im)), im.size
+        return self
+
     def _complaints(self): return _Complaints(self.name)
 
     def pixels(self) -> torch.Tensor: # uint8, shape `(3, h, w)`
@@ -83,7 +92,7 @@ class _Complaints:
     def __enter__(self): return self
     def __exit__(self, kind, e, trace):
         if kind is not None and issubclass(kind, Exception) and not issubclass(kind, (MemoryError, PhotoError)):
-            raise PhotoError(f"photo {self.name} cannot be read ({str(e) or kind.__name__})") from None
+            raise PhotoError(f"photo {self.name} cannot be read ({str(e) or kind.__name__}); replace it, or give its row the `status` 'corrupt'") from None
 
 def _pixels(im):
     "A PIL photo in RGB as a tensor"
@@ -101,10 +110,10 @@ class FastImage(PILImage):
         **kwargs,
     ) -> 'FastImage':
         "Open a photo without decoding it."
-        if isinstance(fn, (str, Path)): fn, name = Path(fn).read_bytes(), fn
-        elif isinstance(fn, bytes): name = '<bytes>'
-        else: return cls(to_rgb(fn) if isinstance(fn, Image.Image) else PILImage.create(fn, **kwargs))
-        return cls._lazy(photo := Photo(fn, name, cls._dct), (0, 0, *photo.size))
+        if isinstance(fn, (str, Path)): photo = Photo(Path(fn).read_bytes(), fn, cls._dct)
+        elif isinstance(fn, bytes): photo = Photo(fn, dct=cls._dct)
+        else: photo = Photo.of(fn if isinstance(fn, Image.Image) else PILImage.create(fn, **kwargs))
+        return cls._lazy(photo, (0, 0, *photo.size))
 
     @classmethod
     def _lazy(cls, photo, box, flip=False, to=None):
@@ -132,7 +141,7 @@ class FastImage(PILImage):
         "The photo as it is now, as a tensor."
         if self._photo is None: return _pixels(self)
         x = self._photo.scaled(self._box, self.size)
-        return (x.flip(-1) if self._flip else x).contiguous()
+        return x.flip(-1) if self._flip else x
 
     def crop(self, box=None):
         w, h = self.size

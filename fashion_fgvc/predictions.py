@@ -24,6 +24,7 @@ from fasttransform import Pipeline
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from .loading import FastImage, PhotoError
 from .metrics import class_report
 
 # %% ../nbs/12_predictions.ipynb #c006
@@ -132,7 +133,7 @@ class Predictions:
 # %% ../nbs/12_predictions.ipynb #c011
 def _open(item, cls):
     "A photo from a path, a PIL image or an array"
-    if isinstance(item, (str, os.PathLike)): return cls.create(item)
+    if isinstance(item, (str, os.PathLike)) or issubclass(cls, FastImage): return cls.create(item)
     im = item if isinstance(item, Image.Image) else Image.fromarray(np.asarray(item))
     return cls(im.convert(cls._open_args['mode']))
 
@@ -172,6 +173,7 @@ class _Views(Dataset):
         except FileNotFoundError: return i, None, 'missing'
         except Exception: return i, None, 'corrupt'
         try: return i, [tfms(photos[cls]) for cls, tfms in self.views], 'ok'
+        except PhotoError: return i, None, 'corrupt' # found out when the pixels were wanted
         except Exception: return i, None, 'unusable'
 
 def _collate(rows):
