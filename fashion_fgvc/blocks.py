@@ -6,7 +6,7 @@ Docs: https://fashion-fgvc.github.io/fashion_fgvc/blocks.html.md"""
 
 # %% auto #0
 __all__ = ['PhotoPath', 'Column', 'OpenPhoto', 'split_rows', 'photo_tfms', 'single_label_block', 'multi_label_block',
-           'check_table', 'dataloaders']
+           'check_table', 'find_cache', 'dataloaders']
 
 # %% ../nbs/06_blocks.ipynb #c002
 import random
@@ -21,7 +21,7 @@ from fastcore.basics import listify
 from fastcore.meta import delegates
 
 from .crops import RandomArea
-from .loading import FastImage, PhotoError
+from .loading import FastImage, ImageCache, PhotoError, Uncached, cache_settings
 from .tables import usable
 
 # %% ../nbs/06_blocks.ipynb #c006
@@ -40,11 +40,15 @@ class Column:
     def __call__(self, row): return row[self.name]
 
 class OpenPhoto:
-    "Open a photo; if that fails, say which one."
+    "Open a photo, from a cache if it is there; if that fails, say which one."
     def __init__(self,
         img_cls=FastImage, # `FastImage`, `DctImage`, fastai's `PILImage`, or `PILImageBW` for one channel
-    ): self.img_cls = img_cls
+        path:str|Path='.', # Image root, for ids in the cache
+        cache:ImageCache|None=None, # Photos that have been cropped and resized already
+    ): self.img_cls, self.path, self.cache = img_cls, Path(path), cache
     def __call__(self, file):
+        if self.cache is not None and isinstance(file, Path) and file.is_relative_to(self.path):
+            if (image := file.relative_to(self.path).as_posix()) in self.cache: return self.cache.open(image)
         try: return self.img_cls.create(file)
         except (FileNotFoundError, PhotoError): raise
         except Exception as e: raise PhotoError(f"photo {file} cannot be read ({e})") from None
@@ -68,9 +72,10 @@ def photo_tfms(
         raise ValueError(f"`resize` must be 'squish', 'crop' or 'pad', got {resize!r}")
     return [*listify(crop), *([RandomArea(min_scale), FlipItem()] if augment else []), Resize(size, method=resize)]
 
-def _block(target, column, path, img_cls, kwargs):
+def _block(target, column, path, img_cls, cache, kwargs):
     "A `DataBlock` for a table"
-    photo = TransformBlock(type_tfms=OpenPhoto(img_cls), batch_tfms=IntToFloatTensor)
+    photo = TransformBlock(type_tfms=OpenPhoto(img_cls, path, cache), batch_tfms=IntToFloatTensor)
+    if cache is not None: kwargs = kwargs | dict(crop=[Uncached(t) for t in listify(kwargs.get('crop'))])
     return DataBlock((photo, target), get_x=PhotoPath(path), get_y=Column(column), splitter=split_rows,
                      item_tfms=photo_tfms(**kwargs))
 
@@ -79,20 +84,22 @@ def single_label_block(
     vocab:list|None=None, # Class names; by default those of the data
     path:str|Path='.',    # Image root, to which `image` is relative
     img_cls=FastImage,    # `FastImage`, `DctImage`, fastai's `PILImage`, or `PILImageBW` for one channel
+    cache:ImageCache|None=None, # Photos that have been cropped and resized already
     **kwargs,
 ) -> DataBlock:           # For a table with `image`, `label`, `split`
     "One label per photo."
-    return _block(CategoryBlock(vocab), 'label', path, img_cls, kwargs)
+    return _block(CategoryBlock(vocab), 'label', path, img_cls, cache, kwargs)
 
 @delegates(photo_tfms)
 def multi_label_block(
     vocab:list|None=None, # Class names; by default those of the data
     path:str|Path='.',    # Image root, to which `image` is relative
     img_cls=FastImage,    # `FastImage`, `DctImage`, fastai's `PILImage`, or `PILImageBW` for one channel
+    cache:ImageCache|None=None, # Photos that have been cropped and resized already
     **kwargs,
 ) -> DataBlock:           # For a table with `image`, `labels`, `split`
     "Several labels per photo."
-    return _block(MultiCategoryBlock(vocab=vocab), 'labels', path, img_cls, kwargs)
+    return _block(MultiCategoryBlock(vocab=vocab), 'labels', path, img_cls, cache, kwargs)
 
 # %% ../nbs/06_blocks.ipynb #c011
 def check_table(
@@ -116,6 +123,23 @@ def check_table(
         raise FileNotFoundError(f"{len(gone)} of {len(used)} photos are not under `path` {path}, first {gone[0]!r}; "
                                 "correct `path`, or give those rows a `status` such as 'missing'")
 
+def find_cache(
+    cache:ImageCache|str|Path|bool|None, # A cache, its folder, `True` to make one, or nothing
+    df:pd.DataFrame,     # A table
+    path:str|Path,       # Image root
+    size:int|tuple=224,  # What the network sees, in pixels
+    crop=None,           # Transform(s) of the whole photo
+    resize:str='squish', # How a photo becomes `size`
+    **kwargs,
+) -> ImageCache|None:
+    "The cache that is meant; an error if it was made in another way."
+    if cache is None or cache is False: return None
+    if cache is True: return ImageCache.build(df[df['split'].isin(['train', 'valid'])], path, size, crop, resize)
+    if not isinstance(cache, ImageCache): cache = ImageCache.load(cache)
+    for key, value in cache_settings(size, crop, resize).items():
+        if key != 'size' and cache.settings[key] != value: raise ValueError(f"`cache` was made with {key} {cache.settings[key]}, not {value}; build another")
+    return cache
+
 @delegates(photo_tfms)
 def dataloaders(
     df:pd.DataFrame,           # A table with `image`, `label` (or `labels`) and `split`
@@ -127,6 +151,7 @@ def dataloaders(
     vocab:list|None=None,      # Class names; by default those of `df`, sorted
     img_cls=FastImage,         # `FastImage`, `DctImage`, fastai's `PILImage`, or `PILImageBW` for one channel
     num_workers:int|None=None, # Processes that decode; by default one per core, up to 16
+    cache:ImageCache|str|Path|bool|None=None, # Cropped and resized photos: a cache or its folder; `True` makes one, or brings it up to date
     check:bool=True,           # Look for every photo first?
     **kwargs,
 ) -> DataLoaders:              # `train` and `valid`, neither of them normalised: each learner brings its own statistics
@@ -135,7 +160,7 @@ def dataloaders(
     column = 'labels' if 'labels' in df else 'label'
     if vocab is None: vocab = sorted(set(df[column][usable(df)].explode().dropna())-{''})
     block = {'label': single_label_block, 'labels': multi_label_block}[column]
-    block = block(vocab=vocab, path=path, img_cls=img_cls, size=size, crop=crop, **kwargs)
+    block = block(vocab=vocab, path=path, img_cls=img_cls, cache=find_cache(cache, df, path, size, crop, **kwargs), size=size, crop=crop, **kwargs)
     dls = block.dataloaders(df, path=path, bs=bs, num_workers=num_workers)
     dls.train.rng = random.Random(seed)
     return dls
