@@ -28,25 +28,33 @@ _all_ = ['read_links', 'read_folders', 'read_styles', 'read_imaterialist', 'read
 def usable(
     df:pd.DataFrame, # A table
 ) -> np.ndarray:     # True where a row can be used, shape `(n,)`
-    "Rows whose `status` is 'ok'; all of them if there is no such column."
-    return (df['status'] == 'ok').to_numpy() if 'status' in df else np.ones(len(df), bool)
+    "Rows whose `status` is 'ok'; without a word on it, a row can be used."
+    return (df['status'].isna() | df['status'].isin(['ok', ''])).to_numpy() if 'status' in df else np.ones(len(df), bool)
 
 # %% ../nbs/00_tables.ipynb #c009
+def _flat_labels(df):
+    "Labels in each row, shape `(n,)`, and all labels one after the other; blanks are none"
+    if 'labels' not in df and 'label' not in df: raise ValueError(f"`df` has no column 'label' or 'labels'; it has {list(df.columns)}")
+    if 'labels' not in df:
+        there = (df['label'].notna() & (df['label'] != '')).to_numpy()
+        return there.astype(np.int64), df['label'].to_numpy(object)[there]
+    rows = df['labels'].to_numpy(object)
+    if (none := df['labels'].isna().to_numpy()).any(): rows = [[] if no else row for row, no in zip(rows, none, strict=True)]
+    if str in set(map(type, rows)): raise ValueError("`labels` must hold a list per row, and holds text; split it, as with df['labels'].str.split('|')")
+    counts, flat = np.fromiter(map(len, rows), np.int64, len(rows)), np.array(list(chain.from_iterable(rows)), dtype=object)
+    blank = pd.isna(flat) | (flat == '')
+    if blank.any(): counts, flat = np.bincount(np.repeat(np.arange(len(df)), counts)[~blank], minlength=len(df)), flat[~blank]
+    return counts, flat
+
 def label_matrix(
     df:pd.DataFrame,      # A table with `label` or `labels`; a blank label, or none, gives an empty row
     vocab:list|None=None, # Class names, in the order of the columns; by default those of `df`, sorted
 ) -> tuple[csr_matrix, list]: # 0 and 1 as int32, shape `(n, c)`, a row per row of `df`; the class names
     "Labels as a sparse matrix with a row per photo and a column per class."
-    if 'labels' in df:
-        rows = df['labels'].to_numpy(object)
-        if (none := df['labels'].isna().to_numpy()).any(): rows = [[] if no else row for row, no in zip(rows, none, strict=True)]
-        counts, flat = np.fromiter(map(len, rows), np.int64, len(rows)), list(chain.from_iterable(rows))
-    elif 'label' in df:
-        there = (df['label'].notna() & (df['label'] != '')).to_numpy()
-        counts, flat = there.astype(np.int64), df['label'].to_numpy(object)[there]
-    else: raise ValueError(f"`df` has no column 'label' or 'labels'; it has {list(df.columns)}")
-    codes, names = pd.factorize(np.array(flat, dtype=object))
+    counts, flat = _flat_labels(df)
+    codes, names = pd.factorize(flat)
     if vocab is None: vocab = sorted(names)
+    if len(set(vocab)) < len(vocab): raise ValueError(f"`vocab` names a class twice: {sorted({v for v in vocab if list(vocab).count(v) > 1})[:5]}")
     column = pd.Series(range(len(vocab)), index=pd.Index(vocab, dtype=object)).reindex(names)
     if (new := column.index[column.isna()]).size:
         raise ValueError(f"`vocab` has no class {', '.join(map(repr, new[:5]))} ({len(new)} are missing); add them, or take those labels out of `df`")
@@ -60,13 +68,15 @@ def label_matrix(
 def apportion(
     counts:np.ndarray, # Rows in each class, shape `(c,)`
     share:float,       # Share of all rows wanted, in [0, 1)
+    turn:np.ndarray|None=None, # Whose turn it is when remainders are equal, lowest first, shape `(c,)`; by default in order
 ) -> np.ndarray:       # Rows to take from each class, shape `(c,)`; never a whole class
     "Deal `share` of all rows fairly over classes: floors first, then one more to the largest remainders."
     exact = counts*share
     take = np.floor(exact).astype(int)
-    short = round(exact.sum()) - take.sum()
-    take[np.argsort(take-exact, kind='stable')[:short]] += 1
-    return np.minimum(take, np.maximum(counts-1, 0))
+    order = np.lexsort((np.arange(len(counts)) if turn is None else turn, take-exact))
+    order = order[(take < counts-1)[order]] # a class with one row has none to give
+    take[order[:round(exact.sum()) - take.sum()]] += 1
+    return take
 
 def fill(
     sizes:np.ndarray, # Size of each unit, all above 0, shape `(u,)`
@@ -74,10 +84,14 @@ def fill(
 ) -> np.ndarray:      # True for those taken, shape `(u,)`
     "Take units from the front until they make up `need`, as nearly as whole units can."
     take = np.zeros(len(sizes), bool)
-    while (new := (fits := ~take & (sizes <= need)) & (np.cumsum(np.where(fits, sizes, 0)) <= need)).any():
+    while True:
+        fits = ~take & (sizes <= need)
+        new = fits & (np.cumsum(np.where(fits, sizes, 0)) <= need)
+        if not new.any(): break
         take |= new
         need -= sizes[new].sum()
-    if need > 0 and (~take).sum() > 1 and (last := np.where(take, np.inf, sizes)).min() < 2*need: take[last.argmin()] = True
+    left = np.where(take, np.inf, sizes)
+    if need > 0 and (~take).sum() > 1 and left.min() < 2*need: take[left.argmin()] = True
     return take
 
 # %% ../nbs/00_tables.ipynb #c019
@@ -89,7 +103,10 @@ def deal(
     "Choose units so that every label gives its share, the rarest first; no label is chosen wholly."
     chosen, free = np.zeros(units.shape[0], bool), np.ones(units.shape[0], bool)
     columns, total = units.tocsc(), np.asarray(units.sum(0)).ravel()
-    need, left = apportion(total, share), total.astype(float)
+    columns.sort_indices()
+    first = np.full(len(total), len(free)) # the unit that was drawn first decides between equal remainders
+    first[total > 0] = columns.indices[columns.indptr[:-1][total > 0]]
+    need, left = apportion(total, share, first), total.astype(float)
     for _ in range(units.shape[1]):
         label = left.argmin()
         span = slice(*columns.indptr[label:label+2])
@@ -102,8 +119,10 @@ def deal(
         left[label] = np.inf
     rest = np.flatnonzero(free) # units without any label
     chosen[rest[fill(sizes[rest], round(share*sizes.sum()) - sizes[chosen].sum())]] = True
-    for label in np.flatnonzero((np.asarray(units[chosen].sum(0)).ravel() == total) & (total > 0)):
-        if (rows := columns.indices[slice(*columns.indptr[label:label+2])]).size and chosen[rows].all(): chosen[rows[0]] = False
+    taken = np.asarray(units[chosen].sum(0)).ravel()
+    for label in np.flatnonzero((taken == total) & (total > 0)): # a label that other labels have taken along wholly
+        rows = columns.indices[slice(*columns.indptr[label:label+2])]
+        if chosen[rows].all(): chosen[rows[0]] = False
     return chosen
 
 # %% ../nbs/00_tables.ipynb #c022
@@ -124,7 +143,7 @@ def _units(df, matrix, rows, group, seed):
     if not group: unit, names = np.arange(len(df)), images
     else:
         alone = (df[group].isna() | (df[group] == '')).to_numpy()
-        unit, names = pd.factorize(np.where(alone, 'image ' + images, 'group ' + df[group].astype(str).to_numpy(object)))
+        unit, names = pd.factorize(np.where(alone, images, 'group\0' + df[group].astype(str).to_numpy(object)))
     order = np.argsort(pd.util.hash_array(names, hash_key=f'{seed:016d}', categorize=False), kind='stable')
     place = np.empty(len(names), int)
     place[order] = np.arange(len(names))
@@ -132,6 +151,21 @@ def _units(df, matrix, rows, group, seed):
     if not group: return matrix[rows[order]], np.ones(len(df), int), unit
     member = csr_matrix((np.ones(len(df), np.int32), (unit, np.arange(len(df)))), shape=(len(names), len(df)))
     return member@matrix[rows], np.bincount(unit, minlength=len(names)), unit
+
+def _given(df):
+    "The split that a table came with, in our words; 'train' where it has none"
+    if 'split' not in df: return np.full(len(df), 'train', object)
+    words = df['split'].astype(object).where(df['split'].notna(), '').map(lambda word: str(word).strip().lower())
+    known = SPLITS | {'': 'train', 'unused': 'unused'}
+    if odd := sorted(set(words) - set(known)): raise ValueError(f"`split` holds {', '.join(map(repr, odd[:5]))}; use 'train', 'valid' and 'test'")
+    return words.map(known).to_numpy(object)
+
+def _warn_of_torn(df, split, group):
+    "Groups that are on several sides because the split that was given put them there"
+    there = (split != 'unused') & df[group].notna().to_numpy() & (df[group] != '').to_numpy()
+    sides = pd.Series(split[there]).groupby(df[group].to_numpy(object)[there]).nunique()
+    if (torn := sides.index[sides > 1]).size:
+        warnings.warn(f"{len(torn)} groups were on several sides of the split that `df` came with, and still are: {', '.join(map(str, torn[:5]))}", stacklevel=3)
 
 def split_table(
     df:pd.DataFrame,      # A table with `image`, and `label` or `labels`
@@ -151,8 +185,8 @@ def split_table(
         raise ValueError(f"`image` must be unique, {ids[ids.duplicated()].iat[0]!r} is there twice")
     if not (0 <= valid < 1 and 0 <= test < 1 and valid+test < 1):
         raise ValueError(f"`valid` and `test` are shares with a sum below 1, got {valid} and {test}")
-    split = np.where(usable(df), 'train', 'unused').astype(object)
-    if 'split' in df: split = np.where(df['split'].isin(['valid', 'test', 'unused']), df['split'].to_numpy(object), split)
+    if labels is not None and labels[0].shape[0] != len(df): raise ValueError(f"`labels` has {labels[0].shape[0]} rows, `df` {len(df)}; make it with label_matrix(df)")
+    split = np.where(usable(df), _given(df), 'unused').astype(object)
     if not stratify or not {'label', 'labels'} & set(df): labels = csr_matrix((len(df), 0), dtype=np.int32), []
     matrix, vocab = labels or label_matrix(df)
     left, lonely = 1., np.zeros(len(vocab), bool) # share of the photos that is not yet dealt out; classes that cannot be shared
@@ -163,6 +197,7 @@ def split_table(
         units, sizes, unit = _units(df.iloc[rest], matrix, rest, group, seed)
         lonely |= np.bincount(units.indices, minlength=len(vocab)) == 1
         split[rest[deal(units, sizes, share)[unit]]] = part
+    if group: _warn_of_torn(df, split, group)
     if lonely.any():
         names = ', '.join(str(vocab[i]) for i in np.flatnonzero(lonely)[:5])
         warnings.warn(f"{lonely.sum()} classes have a single row or group and stay in training: {names}", stacklevel=2)
@@ -191,6 +226,7 @@ def top_classes(
 ) -> tuple[pd.DataFrame, pd.DataFrame]: # Rows of the `k` commonest classes; all other rows. Order and index stay
     "Cut a table into its commonest classes and the rest; of equally common ones the first in the alphabet comes first."
     if 'label' not in df: raise ValueError(f"`df` has no column 'label'; it has {list(df.columns)}")
-    counts = df['label'][usable(df)].value_counts().sort_index().sort_values(ascending=False, kind='stable')
+    if k < 1: raise ValueError(f"`k` must be at least 1, got {k}")
+    counts = df['label'][usable(df) & (df['label'] != '')].astype(str).value_counts().sort_index().sort_values(ascending=False, kind='stable')
     head = df['label'].isin(counts.index[:k])
     return df[head], df[~head]
