@@ -72,7 +72,7 @@ def inspect_photo(
             facts['notes'] = '|'.join(_notes(im, rgb))
         bits = imagehash.phash(rgb).hash.ravel()
         return facts | dict(digest=hashlib.sha256(f'{rgb.size}'.encode()+rgb.tobytes()).hexdigest(), hash=int(np.packbits(bits).view('>u8')[0]),
-                            thumb=rgb.resize((16, 16), Image.Resampling.BOX).tobytes())
+                            thumb=rgb.resize((16, 16), Image.Resampling.BILINEAR).tobytes())
     except Exception as e: # decoders raise whatever they like: OSError, SyntaxError, ValueError, struct.error, MemoryError …
         bomb, cut = isinstance(e, Image.DecompressionBombError), opened and 'truncated' in str(e).lower()
         status = 'too large' if bomb else 'truncated' if cut else 'unreadable'
