@@ -105,6 +105,7 @@ def cross_probs(
 def label_noise(
     df:pd.DataFrame, # A table with `image`, and `label` or `labels`
     preds,           # Anything with `ids`, `probs` of shape `(n, c)` and `vocab`, out of sample
+    how:str='prune_by_noise_rate', # `filter_by` of cleanlab's `find_label_issues`
 ) -> pd.DataFrame:   # `image`, `label`, `suggestion`, `confidence` in the label, in [0, 1]; the likeliest mistake first
     "Rows whose label is likely to be wrong, found by cleanlab."
     column, vocab = 'labels' if 'labels' in df else 'label', pd.Index([str(v) for v in preds.vocab])
@@ -114,7 +115,7 @@ def label_noise(
     rows, probs, given = df[keep], probs[at[keep]], [g for g, k in zip(given, keep, strict=True) if k]
     if not len(rows): return pd.DataFrame(columns=['image', 'label', 'suggestion', 'confidence'])
     if column == 'labels':
-        worst = find_label_issues(given, probs, return_indices_ranked_by='self_confidence', multi_label=True, n_jobs=1)
+        worst = find_label_issues(given, probs, filter_by=how, return_indices_ranked_by='self_confidence', multi_label=True, n_jobs=1)
         is_given = np.zeros(probs.shape, bool)
         for i, g in enumerate(given): is_given[i, g] = True
         agree = np.where(is_given, probs, 1-probs)
@@ -122,7 +123,9 @@ def label_noise(
         return pd.DataFrame(dict(image=rows['image'].to_numpy()[worst], label=['|'.join(map(str, rows[column].iat[i])) for i in worst],
                                  suggestion=change, confidence=agree[worst].min(1)))
     given, probs = np.array(given)[:, 0], probs/probs.sum(1, keepdims=True)
-    worst = find_label_issues(given, probs, return_indices_ranked_by='normalized_margin', n_jobs=1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'May not flag all label issues') # said of classes with few rows
+        worst = find_label_issues(given, probs, filter_by=how, return_indices_ranked_by='normalized_margin', n_jobs=1)
     return pd.DataFrame(dict(image=rows['image'].to_numpy()[worst], label=rows['label'].to_numpy()[worst],
                              suggestion=vocab[probs[worst].argmax(1)].to_numpy(), confidence=probs[worst, given[worst]]))
 
