@@ -42,8 +42,8 @@ def groups_across(
     "Groups that are on more than one side."
     known = df[df[group].notna() & (df[group].astype(str) != '')]
     counts = pd.crosstab(known[group], known['split']).reindex(columns=[s for s in SPLITS if s in set(df['split'])])
-    counts = counts[(counts > 0).sum(1) > 1]
-    return counts.loc[counts.sum(1).sort_values(ascending=False, kind='stable').index].rename_axis(index='group', columns=None).reset_index()
+    counts = counts[(counts > 0).sum(axis=1) > 1]
+    return counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind='stable').index].rename_axis(index='group', columns=None).reset_index()
 
 def disagreements(
     df:pd.DataFrame, # A table with `label`
@@ -144,6 +144,7 @@ def file_faults(
     note = photos['notes'].where(~tiny, 'tiny|' + photos['notes']).str.strip('|')
     size = photos['width'].astype(str) + '×' + photos['height'].astype(str) + ' ' + photos['format']
     notes = pd.DataFrame(dict(image=photos['image'], fault=note.str.split('|'), unusable=False, detail=size))[~bad & (note != '')].explode('fault')
+    notes['detail'] = notes['fault'].map(NOTES) + ' (' + notes['detail'] + ')'
     detail = photos['why'].where(photos['why'] != '', photos['status'].map(UNUSABLE).fillna('its status in the table'))
     broken = pd.DataFrame(dict(image=photos['image'], fault=photos['status'], unusable=True, detail=detail))[bad]
     return pd.concat([broken, notes], ignore_index=True)

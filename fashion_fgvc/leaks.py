@@ -50,7 +50,7 @@ def leaking_words(
     df:pd.DataFrame,      # The same rows, with `label` or `labels`
     min_rows:int=5,       # Rows that a word must be in
     precision:float=.9,   # Share of them that must have the label
-    alpha:float=.01,      # Chance that any word at all is named by accident
+    alpha:float=.001,     # Chance that any word at all is named by accident
 ) -> pd.DataFrame:        # `token`, `label`, `rows`, `precision`, `base` (the label's share of all rows), `covers` (share of its rows)
     "Words that give a label away, those that cover most first."
     labels, vocab = _label_table(df)

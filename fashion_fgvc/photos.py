@@ -59,7 +59,7 @@ def inspect_photo(
 ) -> dict:         # Facts: `status` ('ok' or a key of `UNUSABLE`), `why`, `bytes`, `width`, `height`, `format`, `notes`, `digest`, `hash`, `thumb`
     "Open one photo and write down what it is like. Whatever is wrong with it is an answer, never an error."
     facts = dict(_NOTHING)
-    if not (file := Path(file)).is_file(): return facts | dict(status='missing')
+    if not os.path.isfile(file := Path(file)): return facts | dict(status='missing')
     opened = False
     try:
         facts['bytes'] = file.stat().st_size
