@@ -22,11 +22,13 @@ from sklearn.tree import DecisionTreeClassifier
 from .duplicates import label_text
 
 # %% ../nbs/02c_leaks.ipynb #c005
+_WORD = re.compile(r'[^\W\d_]{3,}|[^\W_]+') # three letters or more; else letters and digits as they come
+
 def count_words(
     texts:pd.Series, # One text per row; missing ones are empty
 ) -> tuple[csr_array, np.ndarray]: # Rows by words, ones and zeros; and the words
     "Which words each row has."
-    words = texts.fillna('').astype(str).str.lower().map(re.compile(r'[^\W\d_]+|\d+').findall)
+    words = texts.fillna('').astype(str).str.lower().map(_WORD.findall)
     codes, vocab = pd.factorize(np.array(list(chain.from_iterable(words)), dtype=object))
     ends = np.concatenate([[0], words.map(len).to_numpy(int).cumsum()])
     table = csr_array((np.ones(len(codes), np.int32), codes, ends), shape=(len(texts), len(vocab)))
@@ -72,14 +74,14 @@ def tree_score(
     folds:int=5,   # Parts for cross-validation; classes with fewer rows are left out
     seed:int=0,    # Of the parts
 ) -> tuple[float, float, float]: # Balanced accuracy out of sample, that less two standard errors, and that of guessing
-    "How well a shallow tree tells labels from a few numbers."
+    "How well a shallow tree tells labels from a few numbers; of large tables a part will do."
+    if len(y) > 10_000: x, y = (v[np.random.default_rng(seed).choice(len(y), 10_000, replace=False)] for v in (x, y))
     labels, counts = np.unique(y, return_counts=True)
     keep = np.isin(y, labels[counts >= folds])
     x, y = x[keep], y[keep]
-    if len(set(y)) < 2: return 1., 1., 1.
-    some = np.random.default_rng(seed).permutation(len(y))[:50_000] if len(y) > 50_000 else slice(None)
+    if len(set(y)) < 2: return 1., 1., 1. # nothing to tell apart
     tree = DecisionTreeClassifier(max_depth=5, min_samples_leaf=5, class_weight='balanced', random_state=seed)
-    scores = cross_val_score(tree, x[some], y[some], cv=StratifiedKFold(folds, shuffle=True, random_state=seed), scoring='balanced_accuracy')
+    scores = cross_val_score(tree, x, y, cv=StratifiedKFold(folds, shuffle=True, random_state=seed), scoring='balanced_accuracy')
     return scores.mean(), scores.mean()-2*scores.std()/folds**.5, 1/len(set(y))
 
 # %% ../nbs/02c_leaks.ipynb #c012
@@ -108,17 +110,17 @@ def _trees(fields, df):
     for (field, x) in fields.items():
         for label, y in targets.items():
             score, low, guess = tree_score(x, y)
-            if (low-guess) >= .1*(1-guess): yield field, 'a tree', label, len(df), score, guess, np.nan
+            if low-guess > .1*(1-guess): yield field, 'a tree', label, len(df), score, guess, np.nan
 
 def find_leaks(
     df:pd.DataFrame,          # A table with `image`, `label` or `labels`, and perhaps `url`, `title`
     photos:pd.DataFrame|None=None, # What `read_photos` says about it; without it nothing is said about sizes
-    min_rows:int|None=None,   # Rows that a token must be in; by default one in a thousand, at least 5
+    min_rows:int|None=None,   # Rows that a token must be in; by default one in 20,000, at least 5
     precision:float=.9,       # Share of them that must have the label
 ) -> pd.DataFrame:            # `field`, `token`, `label`, `rows`, `precision` (of 'a tree': balanced accuracy), `base`, `covers`
     "What gives labels away besides the pictures. A folder that is the label is said once; a title may well name its class."
     if not len(df): return pd.DataFrame(columns=_COLUMNS)
-    min_rows = max(5, -(-len(df)//1000)) if min_rows is None else min_rows
+    min_rows = max(5, len(df)//20_000) if min_rows is None else min_rows
     is_label, folders = _folders(df)
     names = df['image'].map(lambda i: PurePosixPath(str(i)).stem)
     texts = {f: df[f] for f in ('url', 'title') if f in df} | dict(folder=folders, name=names)
