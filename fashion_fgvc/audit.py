@@ -139,6 +139,7 @@ def file_faults(
     min_side:int=32,     # A photo is tiny if a side is shorter, in pixels
 ) -> pd.DataFrame:       # `image`, `fault`, `unusable`, `detail`; a row per photo and fault
     "What is wrong with the files, the worst first. A status that the table already had is listed too."
+    photos = photos.reset_index(drop=True)
     bad = photos['status'] != 'ok'
     tiny = ~bad & (photos[['width', 'height']].min(axis=1) < min_side)
     note = photos['notes'].where(~tiny, 'tiny|' + photos['notes']).str.strip('|')
@@ -151,11 +152,11 @@ def file_faults(
 
 _STYLE = """
 :root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: break-word; }
 h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; } .lead { opacity: .75; margin-top: .2rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; }
 th, td { padding: .25rem .7rem; text-align: left; border-bottom: 1px solid #8884; max-width: 24rem; overflow-wrap: break-word; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; } img { display: block; border-radius: 4px; }
+td:last-child { min-width: 12rem; } td.n { text-align: right; font-variant-numeric: tabular-nums; } img { display: block; border-radius: 4px; }
 """
 
 def _cell(value):
@@ -324,7 +325,8 @@ def audit(
     "Look at a table and its photos, and say what is wrong."
     if second is not None and second not in df: raise ValueError(f"`second` is {second!r}, but the columns are {', '.join(map(repr, df))}")
     photos = read_photos(df, path, workers, cache, progress)
-    good = df[df['status'] == 'ok'] if 'status' in df else df # whatever the photo is like, the row was meant to be used
+    meant = (df['status'] == 'ok').to_numpy() if 'status' in df else np.ones(len(df), bool) # to be used, whatever the photo is like
+    good = df[meant]
     dups = find_duplicates(df, photos, near, alike)
     there = dict(label='label' in df, labels='label' in df or 'labels' in df, split='split' in df, group=group in df, second=second is not None,
                  preds=preds is not None)
@@ -336,7 +338,7 @@ def audit(
                   unseen=('labels split', lambda: unseen(good)),
                   disagreements=('label second', lambda: disagreements(good, second)),
                   noise=('labels preds', lambda: label_noise(good, preds)),
-                  leaks=('labels', lambda: find_leaks(good, photos.loc[good.index], min_rows)),
+                  leaks=('labels', lambda: find_leaks(good, photos[meant], min_rows)),
                   imbalance=('labels', lambda: imbalance(good)))
     lacks = {name: [n for n in needs.split() if not there[n]] for name, (needs, _) in checks.items()}
     skipped = {name: f'no `{group if which[0] == "group" else which[0]}`' for name, which in lacks.items() if which}

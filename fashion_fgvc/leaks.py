@@ -24,27 +24,25 @@ from .duplicates import label_text
 # %% ../nbs/02c_leaks.ipynb #c005
 _WORD = re.compile(r'[^\W\d_]{3,}|[^\W_]+') # three letters or more; else letters and digits as they come
 
-def count_words(
-    texts:pd.Series, # One text per row; missing ones are empty
-) -> tuple[csr_array, np.ndarray]: # Rows by words, ones and zeros; and the words
-    "Which words each row has."
-    words = texts.fillna('').astype(str).str.lower().map(_WORD.findall)
-    codes, vocab = pd.factorize(np.array(list(chain.from_iterable(words)), dtype=object))
-    ends = np.concatenate([[0], words.map(len).to_numpy(int).cumsum()])
-    table = csr_array((np.ones(len(codes), np.int32), codes, ends), shape=(len(texts), len(vocab)))
+def _incidence(lists):
+    "Rows by values, ones and zeros, and the values, from a list of values per row"
+    codes, vocab = pd.factorize(np.array(list(chain.from_iterable(lists)), dtype=object))
+    ends = np.concatenate([[0], lists.map(len).to_numpy(int).cumsum()])
+    table = csr_array((np.ones(len(codes), np.int32), codes, ends), shape=(len(lists), len(vocab)))
     table.sum_duplicates()
     table.data[:] = 1
     return table, vocab
 
+def count_words(
+    texts:pd.Series, # One text per row; missing ones are empty
+) -> tuple[csr_array, np.ndarray]: # Rows by words, ones and zeros; and the words
+    "Which words each row has."
+    return _incidence(texts.fillna('').astype(str).str.lower().map(_WORD.findall))
+
 # %% ../nbs/02c_leaks.ipynb #c007
 _COLUMNS = ['field', 'token', 'label', 'rows', 'precision', 'base', 'covers']
 
-def _label_table(df):
-    "Rows by labels, ones and zeros, and the labels"
-    labels = df['labels'] if 'labels' in df else df['label'].map(lambda label: [label])
-    codes, vocab = pd.factorize(np.array(list(chain.from_iterable(labels)), dtype=object))
-    table = csr_array((np.ones(len(codes), np.int32), codes, np.concatenate([[0], labels.map(len).to_numpy(int).cumsum()])), shape=(len(df), len(vocab)))
-    return table, vocab
+def _label_lists(df): return df['labels'] if 'labels' in df else df['label'].map(lambda label: [label])
 
 def leaking_words(
     table:csr_array,      # Rows by words, as from `count_words`
@@ -55,7 +53,7 @@ def leaking_words(
     alpha:float=.001,     # Chance that any word at all is named by accident
 ) -> pd.DataFrame:        # `token`, `label`, `rows`, `precision`, `base` (the label's share of all rows), `covers` (share of its rows)
     "Words that give a label away, those that cover most first."
-    labels, vocab = _label_table(df)
+    labels, vocab = _incidence(_label_lists(df))
     n, rows, sizes = len(df), np.asarray(table.sum(0)), np.asarray(labels.sum(0))
     often = np.flatnonzero(rows >= min_rows)
     both = (table[:, often].T @ labels).tocoo()
@@ -94,8 +92,7 @@ def fold(
 def _folders(df):
     "Is a folder of the row its label? And the folders that are not"
     where = pd.DataFrame(dict(folder=df['image'].map(lambda i: str(PurePosixPath(i).parent)), label=label_text(df)))
-    each = df['labels'] if 'labels' in df else df['label'].map(lambda label: [label])
-    names = {text: {fold(label) for label in labels} | {fold(''.join(map(str, labels)))} for text, labels in zip(where['label'], each, strict=True)}
+    names = {text: {fold(label) for label in labels} | {fold(''.join(map(str, labels)))} for text, labels in zip(where['label'], _label_lists(df), strict=True)}
     pairs = where.drop_duplicates()
     rest = [[p for p in PurePosixPath(f).parts if fold(p) not in names[t]] for f, t in zip(pairs['folder'], pairs['label'], strict=True)]
     is_label = [len(r) < len(PurePosixPath(f).parts) for f, r in zip(pairs['folder'], rest, strict=True)]
@@ -105,12 +102,13 @@ def _folders(df):
 
 def _trees(fields, df):
     "What a tree can tell from each group of numbers: all labels at once, or each of several"
-    labels, vocab = _label_table(df)
+    labels, vocab = _incidence(_label_lists(df))
     targets = {label: labels[:, [i]].toarray()[:, 0] for i, label in enumerate(vocab)} if 'labels' in df else {'any': label_text(df).to_numpy()}
-    for (field, x) in fields.items():
+    for field, x in fields.items():
+        known = np.isfinite(x).all(1)
         for label, y in targets.items():
-            score, low, guess = tree_score(x, y)
-            if low-guess > .1*(1-guess): yield field, 'a tree', label, len(df), score, guess, np.nan
+            score, low, guess = tree_score(x[known], y[known])
+            if low-guess > .1*(1-guess): yield field, 'a tree', label, known.sum(), score, guess, np.nan
 
 def find_leaks(
     df:pd.DataFrame,          # A table with `image`, `label` or `labels`, and perhaps `url`, `title`
@@ -125,13 +123,13 @@ def find_leaks(
     names = df['image'].map(lambda i: PurePosixPath(str(i)).stem)
     texts = {f: df[f] for f in ('url', 'title') if f in df} | dict(folder=folders, name=names)
     tables = {field: count_words(text) for field, text in texts.items()}
-    numbers = dict(number=names.str.extract(r'(\d{1,15})\D*$')[0].astype(float).fillna(-1).to_numpy()[:, None])
+    numbers = dict(number=names.str.extract(r'(\d{1,15})\D*$').astype(float).to_numpy())
     if photos is not None:
-        size = photos[['bytes', 'width', 'height']]
+        size = photos[['bytes', 'width', 'height']].where(photos['status'] == 'ok')
+        known = list(zip(*size.to_numpy().T.tolist(), size['bytes'].notna(), strict=True))
+        tables['bytes'] = _incidence(pd.Series([[f'{n:.0f}'] if there else [] for n, _, _, there in known]))
+        tables['size'] = _incidence(pd.Series([[f'{w:.0f}×{h:.0f}'] if there else [] for _, w, h, there in known]))
         numbers['size'] = size.to_numpy(float)
-        for field, text in dict(bytes=size['bytes'].astype(str), size=size['width'].astype(str)+'×'+size['height'].astype(str)).items():
-            codes, values = pd.factorize(text)
-            tables[field] = csr_array((np.ones(len(df), np.int32), codes, np.arange(len(df)+1)), shape=(len(df), len(values))), np.asarray(values, dtype=object)
     parts = [pd.DataFrame([('folder', '(is the label)', 'any', int(is_label.sum()), 1., np.nan, is_label.mean())]*bool(is_label.any()), columns=_COLUMNS)]
     parts += [leaking_words(*t, df, min_rows, precision).assign(field=field)[_COLUMNS] for field, t in tables.items()]
     parts.append(pd.DataFrame(list(_trees(numbers, df)), columns=_COLUMNS))

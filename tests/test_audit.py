@@ -93,7 +93,7 @@ def test_bombs_and_rubbish_are_rows(tmp_path, cache):
                        'jpeg.jpg': b'\xff\xd8\xff\xe0' + bytes(500), 'gif.gif': b'GIF89a' + bytes(40)}.items(): (folder/name).write_bytes(data)
     (folder/'folder.jpg').mkdir()
     names = sorted(p.name for p in folder.iterdir()) + ['../nowhere.jpg', 'nul\0.jpg', 'x'*300 + '.jpg']
-    found = audit(pd.DataFrame(dict(image=names, label='shoe')), folder, progress=False)
+    found = audit(pd.DataFrame(dict(image=names, label='shoe'), index=[7]*len(names)), folder, progress=False)
     status = found.clean().set_index('image').status
     assert status[['huge.png', 'large.png']].tolist() == ['too large']*2
     assert (status[names[:3]] == 'ok').all() and (status[names[3:]] != 'ok').all()
