@@ -50,8 +50,8 @@ def disagreements(
     second:str,      # Column with a second label; blank ones are no opinion
 ) -> pd.DataFrame:   # `image`, `label`, and the second label
     "Rows on which two labels differ in more than case, spaces and hyphens."
-    mine, other = df['label'].map(fold), df[second].fillna('').map(fold)
-    return df.loc[(other != '') & (mine != other), ['image', 'label', second]].reset_index(drop=True)
+    mine, other = (df[c].fillna('').map(fold) for c in ('label', second))
+    return df.loc[(mine != '') & (other != '') & (mine != other), ['image', 'label', second]].reset_index(drop=True)
 
 # %% ../nbs/03_audit.ipynb #c009
 def imbalance(
@@ -174,7 +174,7 @@ def _table_html(table, picture=None):
 def _thumbnail(file, size):
     "A small upright copy, or `None` if there is no way"
     try:
-        with Image.open(file) as im:
+        with warnings.catch_warnings(action='ignore'), Image.open(file) as im:
             if im.width*im.height > (Image.MAX_IMAGE_PIXELS or np.inf): return None
             im = upright(im)
         im.thumbnail((size, size))
@@ -323,7 +323,8 @@ def audit(
     progress:bool=True,     # Show a progress bar?
 ) -> Audit:
     "Look at a table and its photos, and say what is wrong."
-    if second is not None and second not in df: raise ValueError(f"`second` is {second!r}, but the columns are {', '.join(map(repr, df))}")
+    for name, column in dict(second=second, group=None if group == 'group' else group).items():
+        if column is not None and column not in df: raise ValueError(f"`{name}` is {column!r}, but the columns are {', '.join(map(repr, df))}")
     photos = read_photos(df, path, workers, cache, progress)
     meant = (df['status'] == 'ok').to_numpy() if 'status' in df else np.ones(len(df), bool) # to be used, whatever the photo is like
     good = df[meant]

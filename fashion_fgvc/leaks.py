@@ -26,7 +26,7 @@ _WORD = re.compile(r'[^\W\d_]{3,}|[^\W_]+') # three letters or more; else letter
 
 def _incidence(lists):
     "Rows by values, ones and zeros, and the values, from a list of values per row"
-    codes, vocab = pd.factorize(np.array(list(chain.from_iterable(lists)), dtype=object))
+    codes, vocab = pd.factorize(np.array(list(chain.from_iterable(lists)), dtype=object), use_na_sentinel=False)
     ends = np.concatenate([[0], lists.map(len).to_numpy(int).cumsum()])
     table = csr_array((np.ones(len(codes), np.int32), codes, ends), shape=(len(lists), len(vocab)))
     table.sum_duplicates()
