@@ -249,7 +249,9 @@ class Audit:
             what = FINDINGS[name] if name not in self.skipped else f'not checked: {self.skipped[name]}'
             if name == 'files' and len(table): what = ', '.join(f'{n} {fault}' for fault, n in table['fault'].value_counts(sort=False).items())
             if 'cluster' in table and len(table): what += f' ({table["cluster"].nunique()} clusters)'
-            if name == 'imbalance' and len(seen := table['train'][table['train'] > 0]): what += f'; the largest has {seen.max()/seen.min():.4g} times the rows of the smallest'
+            if name == 'imbalance' and len(table):
+                seen = table['train'][table['train'] > 0]
+                what += f'; the largest has {seen.max()/max(1, seen.min()):.4g} times the rows of the smallest'
             return dict(finding=name, rows=len(table), photos=photos, share=photos/max(1, len(self.df)), what=what)
         return pd.DataFrame([line(*item) for item in self.findings.items()]).set_index('finding')
 
@@ -342,6 +344,6 @@ def audit(
                   leaks=('labels', lambda: find_leaks(good, photos[meant], min_rows)),
                   imbalance=('labels', lambda: imbalance(good)))
     lacks = {name: [n for n in needs.split() if not there[n]] for name, (needs, _) in checks.items()}
-    skipped = {name: f'no `{group if which[0] == "group" else which[0]}`' for name, which in lacks.items() if which}
+    skipped = {name: f'no `{dict(group=group, labels="label").get(which[0], which[0])}`' for name, which in lacks.items() if which}
     findings = {name: pd.DataFrame() if name in skipped else check() for name, (_, check) in checks.items()}
     return Audit(df, Path(path), photos, findings, skipped, group)

@@ -69,18 +69,18 @@ def leaking_words(
 def tree_score(
     x:np.ndarray,  # Numbers, shape `(n, d)`
     y:np.ndarray,  # Labels, shape `(n,)`
-    folds:int=5,   # Parts for cross-validation; classes with fewer rows are left out
+    folds:int=5,   # Parts for cross-validation; classes with fewer than four rows for each are left out
     seed:int=0,    # Of the parts
-) -> tuple[float, float, float]: # Balanced accuracy out of sample, that less two standard errors, and that of guessing
+) -> tuple[float, float, float]: # Balanced accuracy out of sample, that less three standard errors, and that of guessing
     "How well a shallow tree tells labels from a few numbers; of large tables a part will do."
     if len(y) > 10_000: x, y = (v[np.random.default_rng(seed).choice(len(y), 10_000, replace=False)] for v in (x, y))
     labels, counts = np.unique(y, return_counts=True)
-    keep = np.isin(y, labels[counts >= folds])
+    keep = np.isin(y, labels[counts >= 4*folds])
     x, y = x[keep], y[keep]
     if len(set(y)) < 2: return 1., 1., 1. # nothing to tell apart
     tree = DecisionTreeClassifier(max_depth=5, min_samples_leaf=5, class_weight='balanced', random_state=seed)
     scores = cross_val_score(tree, x, y, cv=StratifiedKFold(folds, shuffle=True, random_state=seed), scoring='balanced_accuracy')
-    return scores.mean(), scores.mean()-2*scores.std()/folds**.5, 1/len(set(y))
+    return scores.mean(), scores.mean()-3*scores.std()/folds**.5, 1/len(set(y))
 
 # %% ../nbs/02c_leaks.ipynb #c012
 def fold(
