@@ -42,8 +42,8 @@ def groups_across(
     "Groups that are on more than one side."
     known = df[df[group].notna() & (df[group].astype(str) != '')]
     counts = pd.crosstab(known[group], known['split']).reindex(columns=[s for s in SPLITS if s in set(df['split'])])
-    counts = counts[(counts > 0).sum(axis=1) > 1]
-    return counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind='stable').index].rename_axis(index='group', columns=None).reset_index()
+    counts = counts[(counts > 0).sum(axis=1) > 1].rename_axis(index='group', columns=None)
+    return counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind='stable').index].reset_index()
 
 def disagreements(
     df:pd.DataFrame, # A table with `label`
@@ -57,14 +57,15 @@ def disagreements(
 def imbalance(
     df:pd.DataFrame, # A table with `label` or `labels`
     beta:float=.9999, # Of the effective number, in [0, 1)
-) -> pd.DataFrame:   # `label`, `rows`, `train` (all rows if there is no split), `share` of training rows, `shots`, `effective`; commonest first
+) -> pd.DataFrame:   # `label`, `rows`, `train` (all rows if there is no split), its `share`, `shots`, `effective`; commonest first
     "How many rows each class has."
     long = df.explode('labels').rename(columns=dict(labels='label')) if 'labels' in df else df
     rows = long['label'].value_counts()
     train = long['label'][long['split'] == 'train'].value_counts().reindex(rows.index, fill_value=0) if 'split' in df else rows
     out = pd.DataFrame(dict(rows=rows, train=train, share=train/max(1, len(df[df['split'] == 'train'] if 'split' in df else df))))
     out['shots'] = np.select([train > 100, train >= 20], ['many', 'medium'], 'few')
-    return out.assign(effective=(1-beta**train)/(1-beta)).sort_values('train', ascending=False, kind='stable').rename_axis('label').reset_index()
+    out['effective'] = (1-beta**train)/(1-beta)
+    return out.sort_values('train', ascending=False, kind='stable').rename_axis('label').reset_index()
 
 def unseen(
     df:pd.DataFrame, # A table with `split`, and `label` or `labels`
@@ -86,7 +87,8 @@ def cross_probs(
 ) -> CrossProbs:         # `ids`, `probs` of shape `(n, classes)`, `vocab`; `nan` where the model has not seen a row of that class
     "Probabilities out of sample, by logistic regression on standardised features."
     x = np.asarray(features)
-    if x.ndim != 2 or len(x) != len(df): raise ValueError(f"`features` must have a row per row of `df`, shape ({len(df)}, d), got {x.shape}")
+    if x.ndim != 2 or len(x) != len(df):
+        raise ValueError(f"`features` must have a row per row of `df`, shape ({len(df)}, d), got {x.shape}")
     if 'label' not in df: raise ValueError("`df` needs a column `label`; for several labels give `preds` of a model of your own")
     vocab, y = np.unique(df['label'].astype(str), return_inverse=True)
     groups = None if group is None else df[group].astype(object).where(df[group].notna(), df['image']).astype(str).to_numpy()
@@ -130,9 +132,11 @@ def label_noise(
                              suggestion=vocab[probs[worst].argmax(1)].to_numpy(), confidence=probs[worst, given[worst]]))
 
 # %% ../nbs/03_audit.ipynb #c017
-FINDINGS = dict(files='photos that cannot be used, or are odd', duplicates='photos that are there more than once', conflicts='copies with different labels',
-                across_splits='copies in more than one split', groups='groups in more than one split', unseen='labels that training does not have',
-                disagreements='a second label says something else', noise='labels that a model doubts', leaks='what gives a label away', imbalance='classes')
+FINDINGS = dict(files='photos that cannot be used, or are odd', duplicates='photos that are there more than once',
+                conflicts='copies with different labels', across_splits='copies in more than one split',
+                groups='groups in more than one split', unseen='labels that training does not have',
+                disagreements='a second label says something else', noise='labels that a model doubts',
+                leaks='what gives a label away', imbalance='classes')
 
 def file_faults(
     photos:pd.DataFrame, # What `read_photos` says
@@ -144,7 +148,8 @@ def file_faults(
     tiny = ~bad & (photos[['width', 'height']].min(axis=1) < min_side)
     note = photos['notes'].where(~tiny, 'tiny|' + photos['notes']).str.strip('|')
     size = photos['width'].astype(str) + '×' + photos['height'].astype(str) + ' ' + photos['format']
-    notes = pd.DataFrame(dict(image=photos['image'], fault=note.str.split('|'), unusable=False, detail=size))[~bad & (note != '')].explode('fault')
+    notes = pd.DataFrame(dict(image=photos['image'], fault=note.str.split('|'), unusable=False, detail=size))
+    notes = notes[~bad & (note != '')].explode('fault')
     notes['detail'] = notes['fault'].map(NOTES) + ' (' + notes['detail'] + ')'
     detail = photos['why'].where(photos['why'] != '', photos['status'].map(UNUSABLE).fillna('its status in the table'))
     broken = pd.DataFrame(dict(image=photos['image'], fault=photos['status'], unusable=True, detail=detail))[bad]
@@ -156,7 +161,8 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto
 h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; } .lead { opacity: .75; margin-top: .2rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; }
 th, td { padding: .25rem .7rem; text-align: left; border-bottom: 1px solid #8884; max-width: 24rem; overflow-wrap: break-word; }
-td:last-child { min-width: 12rem; } td.n { text-align: right; font-variant-numeric: tabular-nums; } img { display: block; border-radius: 4px; }
+td:last-child { min-width: 12rem; } td.n { text-align: right; font-variant-numeric: tabular-nums; }
+img { display: block; border-radius: 4px; }
 """
 
 def _cell(value):
@@ -168,7 +174,8 @@ def _cell(value):
 def _table_html(table, picture=None):
     "A table, with a picture before each row if `picture` gives one for an image"
     head = ''.join(f'<th>{html.escape(str(c))}</th>' for c in table)
-    rows = [(f'<td>{picture(row[table.columns.get_loc("image")])}</td>' if picture else '') + ''.join(map(_cell, row)) for row in table.itertuples(index=False)]
+    rows = [''.join(map(_cell, row)) for row in table.itertuples(index=False)]
+    if picture: rows = [f'<td>{picture(image)}</td>{row}' for image, row in zip(table['image'], rows, strict=True)]
     return f'<div class=wide><table><tr>{"<th></th>" if picture else ""}{head}</tr>{"".join(f"<tr>{r}</tr>" for r in rows)}</table></div>'
 
 def _thumbnail(file, size):
@@ -217,7 +224,8 @@ def _grouped(audit, out):
     group = audit.group_column
     last = _later(out['split']).groupby(out[group]).transform('max')
     rows = out[out[group].isin(audit.groups['group']) & (_later(out['split']) < last)]
-    return _say(rows['image'], 'leak', ('group ' + rows[group].astype(str) + ' is also in ' + last[rows.index].map(dict(enumerate(SPLITS)))).to_numpy())
+    reason = 'group ' + rows[group].astype(str) + ' is also in ' + last[rows.index].map(dict(enumerate(SPLITS)))
+    return _say(rows['image'], 'leak', reason.to_numpy())
 
 def _doubted(audit, out): return _say(audit.noise['image'], 'noise', ('a model says ' + audit.noise['suggestion'].astype(str)).to_numpy())
 
@@ -225,7 +233,8 @@ def _disagreed(audit, out):
     rows = audit.disagreements
     return _say(rows['image'], 'disagreement', ('also labelled ' + rows.iloc[:, 2].astype(str)).to_numpy())
 
-_DECIDE = dict(files=_unusable, across_splits=_across, groups=_grouped, conflicts=_conflict, duplicates=_copies, disagreements=_disagreed, noise=_doubted)
+_DECIDE = dict(files=_unusable, across_splits=_across, groups=_grouped, conflicts=_conflict, duplicates=_copies,
+               disagreements=_disagreed, noise=_doubted) # the first that has something to say about a row decides
 
 @dataclass(repr=False)
 class Audit:
@@ -247,7 +256,8 @@ class Audit:
         def line(name, table):
             photos = table['image'].nunique() if 'image' in table else 0
             what = FINDINGS[name] if name not in self.skipped else f'not checked: {self.skipped[name]}'
-            if name == 'files' and len(table): what = ', '.join(f'{n} {fault}' for fault, n in table['fault'].value_counts(sort=False).items())
+            if name == 'files' and len(table):
+                what = ', '.join(f'{n} {fault}' for fault, n in table['fault'].value_counts(sort=False).items())
             if 'cluster' in table and len(table): what += f' ({table["cluster"].nunique()} clusters)'
             if name == 'imbalance' and len(table):
                 seen = table['train'][table['train'] > 0]
@@ -260,7 +270,8 @@ class Audit:
         protect:tuple=('test',), # Splits that only lose photos that cannot be used
     ) -> pd.DataFrame:
         "All rows in their order, with `status` ('ok', or why a row should not be used) and `reason`."
-        if unknown := set(count) - set(_DECIDE): raise ValueError(f"`count` has {', '.join(sorted(unknown))}; it may have {', '.join(_DECIDE)}")
+        if unknown := set(count) - set(_DECIDE):
+            raise ValueError(f"`count` has {', '.join(sorted(unknown))}; it may have {', '.join(_DECIDE)}")
         if lacking := set(count) & {'groups', 'disagreements', 'noise'} & set(self.skipped): # named on purpose, so it should do something
             raise ValueError(f"`count` has {min(lacking)!r}, which was not checked: {self.skipped[min(lacking)]}")
         out = self.df.assign(status=self.df['status'] if 'status' in self.df else 'ok', reason='').set_index('image', drop=False)
@@ -300,7 +311,8 @@ class Audit:
             more = f'<p>{len(table)-rows} more rows are left out here.</p>' if len(table) > rows else ''
             picture = (lambda image: _picture(self.path, image)) if 'image' in table else None
             parts.append(f'<h2>{name}: {FINDINGS[name]}</h2>{_table_html(table[:rows], picture)}{more}')
-        head = f'<meta charset=utf-8><meta name=viewport content="width=device-width"><title>{html.escape(title)}</title><style>{_STYLE}</style>'
+        head = ('<meta charset=utf-8><meta name=viewport content="width=device-width">'
+                f'<title>{html.escape(title)}</title><style>{_STYLE}</style>')
         page = f'<!doctype html><html lang=en><head>{head}</head><body>{"".join(parts)}</body></html>'
         if file is not None:
             Path(file).parent.mkdir(parents=True, exist_ok=True)
@@ -326,13 +338,14 @@ def audit(
 ) -> Audit:
     "Look at a table and its photos, and say what is wrong."
     for name, column in dict(second=second, group=None if group == 'group' else group).items():
-        if column is not None and column not in df: raise ValueError(f"`{name}` is {column!r}, but the columns are {', '.join(map(repr, df))}")
+        if column is not None and column not in df:
+            raise ValueError(f"`{name}` is {column!r}, but the columns are {', '.join(map(repr, df))}")
     photos = read_photos(df, path, workers, cache, progress)
     meant = (df['status'] == 'ok').to_numpy() if 'status' in df else np.ones(len(df), bool) # to be used, whatever the photo is like
     good = df[meant]
     dups = find_duplicates(df, photos, near, alike)
-    there = dict(label='label' in df, labels='label' in df or 'labels' in df, split='split' in df, group=group in df, second=second is not None,
-                 preds=preds is not None)
+    there = dict(label='label' in df, labels='label' in df or 'labels' in df, split='split' in df, group=group in df,
+                 second=second is not None, preds=preds is not None)
     checks = dict(files=('', lambda: file_faults(photos, min_side)),
                   duplicates=('', lambda: dups),
                   conflicts=('labels', lambda: conflicts(dups)),

@@ -92,18 +92,20 @@ def fold(
 def _folders(df):
     "Is a folder of the row its label? And the folders that are not"
     where = pd.DataFrame(dict(folder=df['image'].map(lambda i: str(PurePosixPath(i).parent)), label=label_text(df)))
-    names = {text: {fold(label) for label in labels} | {fold(''.join(map(str, labels)))} for text, labels in zip(where['label'], _label_lists(df), strict=True)}
+    known = zip(where['label'], _label_lists(df), strict=True)
+    names = {text: {fold(label) for label in labels} | {fold(''.join(map(str, labels)))} for text, labels in known}
     pairs = where.drop_duplicates()
     rest = [[p for p in PurePosixPath(f).parts if fold(p) not in names[t]] for f, t in zip(pairs['folder'], pairs['label'], strict=True)]
     is_label = [len(r) < len(PurePosixPath(f).parts) for f, r in zip(pairs['folder'], rest, strict=True)]
-    known = pairs.assign(is_label=is_label, rest=['/'.join(r) for r in rest])
-    out = where.merge(known, on=['folder', 'label'], how='left')
+    pairs = pairs.assign(is_label=is_label, rest=['/'.join(r) for r in rest])
+    out = where.merge(pairs, on=['folder', 'label'], how='left')
     return out['is_label'].to_numpy(bool), out['rest']
 
 def _trees(fields, df):
     "What a tree can tell from each group of numbers: all labels at once, or each of several"
     labels, vocab = _incidence(_label_lists(df))
-    targets = {label: labels[:, [i]].toarray()[:, 0] for i, label in enumerate(vocab)} if 'labels' in df else {'any': label_text(df).to_numpy()}
+    each = {label: labels[:, [i]].toarray()[:, 0] for i, label in enumerate(vocab)}
+    targets = each if 'labels' in df else {'any': label_text(df).to_numpy()}
     for field, x in fields.items():
         known = np.isfinite(x).all(1)
         for label, y in targets.items():
@@ -130,7 +132,8 @@ def find_leaks(
         tables['bytes'] = _incidence(pd.Series([[f'{n:.0f}'] if there else [] for n, _, _, there in known]))
         tables['size'] = _incidence(pd.Series([[f'{w:.0f}×{h:.0f}'] if there else [] for _, w, h, there in known]))
         numbers['size'] = size.to_numpy(float)
-    parts = [pd.DataFrame([('folder', '(is the label)', 'any', int(is_label.sum()), 1., np.nan, is_label.mean())]*bool(is_label.any()), columns=_COLUMNS)]
+    layout = ('folder', '(is the label)', 'any', int(is_label.sum()), 1., np.nan, is_label.mean())
+    parts = [pd.DataFrame([layout]*bool(is_label.any()), columns=_COLUMNS)]
     parts += [leaking_words(*t, df, min_rows, precision).assign(field=field)[_COLUMNS] for field, t in tables.items()]
     parts.append(pd.DataFrame(list(_trees(numbers, df)), columns=_COLUMNS))
     return pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True)

@@ -38,8 +38,9 @@ def upright(
 # %% ../nbs/02a_photos.ipynb #c009
 UNUSABLE = dict(missing='there is no such file', empty='the file has no bytes', unreadable='the file is not a picture that can be decoded',
                 truncated='the file ends before the picture does', **{'too large': 'more pixels than Pillow considers safe to decode'})
-NOTES = dict(tiny='a side is shorter than `min_side`', grey='no pixel has a colour', transparent='parts are see-through, and shown as white here',
-             CMYK='colours of a printing press', rotated='stored lying or upside down; its EXIF data say how to turn it',
+NOTES = dict(tiny='a side is shorter than `min_side`', grey='no pixel has a colour',
+             transparent='parts are see-through, and shown as white here', CMYK='colours of a printing press',
+             rotated='stored lying or upside down; its EXIF data say how to turn it',
              animated='has several pictures, of which the first is used')
 
 def _notes(im, rgb):
@@ -56,7 +57,7 @@ _NOTHING = dict(status='ok', why='', bytes=0, width=0, height=0, format='', note
 
 def inspect_photo(
     file:str|Path, # A photo, perhaps
-) -> dict:         # Facts: `status` ('ok' or a key of `UNUSABLE`), `why`, `bytes`, `width`, `height`, `format`, `notes`, `digest`, `hash`, `thumb`
+) -> dict:         # `status` ('ok' or a key of `UNUSABLE`), `why`, `bytes`, `width`, `height`, `format`, `notes`, `digest`, `hash`, `thumb`
     "Open one photo and write down what it is like. Whatever is wrong with it is an answer, never an error."
     facts = dict(_NOTHING)
     if not os.path.isfile(file := Path(file)): return facts | dict(status='missing')
@@ -66,12 +67,14 @@ def inspect_photo(
         if not facts['bytes']: return facts | dict(status='empty')
         with Image.open(file) as im:
             facts |= dict(width=im.width, height=im.height, format=im.format or '')
-            if im.width*im.height > (Image.MAX_IMAGE_PIXELS or np.inf): raise Image.DecompressionBombError(f'{im.width}×{im.height} pixels')
+            if im.width*im.height > (Image.MAX_IMAGE_PIXELS or np.inf):
+                raise Image.DecompressionBombError(f'{im.width}×{im.height} pixels')
             opened = True
             rgb = upright(im)
             facts['notes'] = '|'.join(_notes(im, rgb))
-        bits = imagehash.phash(rgb).hash.ravel()
-        return facts | dict(digest=hashlib.sha256(f'{rgb.size}'.encode()+rgb.tobytes()).hexdigest(), hash=int(np.packbits(bits).view('>u8')[0]),
+        bits = np.packbits(imagehash.phash(rgb).hash.ravel())
+        digest = hashlib.sha256(f'{rgb.size}'.encode()+rgb.tobytes()).hexdigest()
+        return facts | dict(digest=digest, hash=int(bits.view('>u8')[0]),
                             thumb=rgb.resize((16, 16), Image.Resampling.BILINEAR).tobytes())
     except Exception as e: # decoders raise whatever they like: OSError, SyntaxError, ValueError, struct.error, MemoryError …
         bomb, cut = isinstance(e, Image.DecompressionBombError), opened and 'truncated' in str(e).lower()
@@ -98,7 +101,8 @@ def _read(folder):
     parts = []
     for file in sorted(folder.glob('*.parquet')):
         try: parts.append(pd.read_parquet(file))
-        except (OSError, ValueError): warnings.warn(f'{file.name} in the cache of the audit cannot be read; its photos are read again', stacklevel=3)
+        except (OSError, ValueError):
+            warnings.warn(f'{file.name} in the cache of the audit cannot be read; its photos are read again', stacklevel=3)
     return pd.concat(parts) if parts else pd.DataFrame(columns=['image', 'mtime', 'bytes'])
 
 _TYPES = dict(image='str', mtime='int64', status='str', why='str', bytes='int64', width='int64', height='int64', format='str', notes='str',
@@ -134,11 +138,12 @@ def read_photos(
         with ThreadPoolExecutor(max(1, workers)) as pool, warnings.catch_warnings():
             warnings.simplefilter('ignore')     # Pillow's remarks on odd files; they are in the table
             for i in progress_bar(chunks, leave=False) if progress and len(chunks) > 1 else chunks:
-                part = left.iloc[i:i+256].drop(columns='bytes')
-                part = pd.concat([part.reset_index(drop=True), pd.DataFrame(pool.map(inspect_photo, path/part['image']))], axis=1).astype(_TYPES)
+                part = left.iloc[i:i+256].drop(columns='bytes').reset_index(drop=True)
+                part = part.join(pd.DataFrame(pool.map(inspect_photo, path/part['image']))).astype(_TYPES)
                 parts.append(part)
                 if cache and len(seen := part[part['status'] != 'missing']): _write(seen, folder)
     finally: ImageFile.LOAD_TRUNCATED_IMAGES = strict
-    if skip.any(): parts.append(pd.DataFrame([_NOTHING | dict(image=i, mtime=0, status=s) for i, s in zip(images[skip], df['status'][skip], strict=True)]))
+    unread = zip(images[skip], df['status'][skip], strict=True) if skip.any() else ()
+    parts.append(pd.DataFrame([_NOTHING | dict(image=i, mtime=0, status=s) for i, s in unread]))
     out = pd.concat([p for p in parts if len(p)] or [pd.DataFrame(columns=list(_TYPES))]).set_index('image').loc[images].reset_index()
     return out[list(_TYPES)].astype(_TYPES).set_index(df.index)
