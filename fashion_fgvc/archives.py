@@ -11,6 +11,7 @@ __all__ = ['checksum', 'fetch', 'unpack']
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -21,6 +22,7 @@ from pathlib import Path, PurePosixPath
 
 import httpx
 from fastprogress.fastprogress import progress_bar
+from filelock import FileLock
 
 # %% ../nbs/00b_archives.ipynb #c006
 def _digest(stream):
@@ -37,87 +39,118 @@ def _checksums(file, size, mtime):
     elif file.suffix == '.zip':
         with zipfile.ZipFile(file) as z:
             if len(names := z.namelist()) == 1: found.append(_digest(z.open(names[0])))
-    return found
+    return tuple(found)
 
 def checksum(
     file:str|Path, # A file
-) -> list:         # sha256 of the file; then of its content, if it is a .gz, or a .zip with one file in it
+) -> tuple:        # sha256 of the file; then of its content, if it is a .gz, or a .zip with one file in it
     "What a file may be recognised by."
     file = Path(file)
     try: return _checksums(file, file.stat().st_size, file.stat().st_mtime_ns)
-    except (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile) as e: raise ValueError(f"{file} is damaged ({e}); get it again") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, RuntimeError) as e: # RuntimeError: encrypted
+        raise ValueError(f"{file} is damaged ({e}); get it again") from None
 
 # %% ../nbs/00b_archives.ipynb #c009
 def _drain(answer, url, part, have, max_bytes):
     "Append what comes to `part`, which has `have` bytes"
-    length = int(answer.headers.get('content-length', 0))
-    chunks = answer.iter_bytes(1 << 16)
+    bar = progress_bar(range(max(1, int(answer.headers.get('content-length', 0)) >> 16)), leave=False)
+    bar.update(0)
     with open(part, 'ab' if have else 'wb') as f:
-        for chunk in progress_bar(chunks, total=-(-length >> 16), leave=False) if length else chunks:
+        for n, chunk in enumerate(answer.iter_bytes(1 << 16)):
             if (have := have+len(chunk)) > max_bytes:
                 raise ValueError(f"{url} has more than the {max_bytes:,} bytes expected; it is another file, or `max_bytes` is too small")
             f.write(chunk)
+            bar.update(min(n, bar.total-1)) # only a picture: what is read does not depend on the length that the server claims
+    bar.update(bar.total)
+
+def _resumes(answer, have):
+    "Does the answer go on where `have` bytes end?"
+    return answer.status_code == 206 and answer.headers.get('content-range', '').replace('bytes ', '').startswith(f'{have}-')
+
+def _tag(answer):
+    "What names this version of the file; nothing where the bytes that come are not those of the file"
+    if answer.headers.get('content-encoding', 'identity') != 'identity': return ''
+    return answer.headers.get('etag') or answer.headers.get('last-modified', '')
+
+def _is_right(part, sha256):
+    try: return bool(set(checksum(part)) & {s.lower() for s in sha256})
+    except ValueError: return False # damaged
 
 def fetch(
     url:str,          # http or https
     file:str|Path,    # Where to put it
-    sha256:tuple=(),  # Checksums of which one must hold, of the file or of its content; none: any file will do
+    sha256:tuple|str=(), # Checksums of which one must hold, of the file or of its content; none: any file will do
     max_bytes:int=50_000_000_000, # The most to read
     timeout:float=60, # Seconds without any data before giving up
 ) -> Path:            # `file`
-    "Download one file: resumable, atomic, checked, with a progress bar."
+    "Download one file: resumable, atomic, checked, with a progress bar. Two processes that want the same file take turns."
     file = Path(file)
+    if file.is_dir(): raise IsADirectoryError(f"`file` {file} is a folder")
+    sha256 = (sha256,) if isinstance(sha256, str) else tuple(sha256)
     part, tag = file.with_name(f'.part-{file.name}'), file.with_name(f'.part-{file.name}.tag')
     file.parent.mkdir(parents=True, exist_ok=True)
-    have = part.stat().st_size if part.exists() and tag.exists() and tag.read_text() else 0
-    headers = {'Accept-Encoding': 'identity'} | ({'Range': f'bytes={have}-', 'If-Range': tag.read_text()} if have else {})
-    try:
-        with httpx.stream('GET', url, headers=headers, timeout=timeout, follow_redirects=True) as answer:
-            if answer.status_code != 416: # 416: there is no more to come
-                answer.raise_for_status()
-                if answer.status_code != 206: have = 0 # the whole file comes
-                tag.write_text(answer.headers.get('etag') or answer.headers.get('last-modified', ''))
-                _drain(answer, url, part, have, max_bytes)
-    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as e: raise ValueError(f"`url` {url} leads to something other than http or https: {e}") from None
-    except httpx.HTTPError as e:
-        raise ConnectionError(f"{url}: {str(e) or type(e).__name__}. What came is kept: call again to go on, or put the file at {file} yourself") from None
-    wrong = bool(sha256) and not set(checksum(part)) & set(sha256)
-    if wrong: part.replace(file.with_name(f'.wrong-{file.name}'))
-    else: os.replace(part, file)
-    tag.unlink()
-    if wrong: raise ValueError(f"{url} has not the checksum {sha256[0][:16]}… that it should have; it is kept as .wrong-{file.name}. Has the file changed there?")
+    there = file.stat().st_mtime_ns if file.exists() else None
+    with FileLock(file.with_name(f'.lock-{file.name}')):
+        if file.exists() and file.stat().st_mtime_ns != there: return file # another process was quicker
+        have = part.stat().st_size if part.exists() and tag.exists() and tag.read_text() else 0
+        headers = {'Accept-Encoding': 'identity'} | ({'Range': f'bytes={have}-', 'If-Range': tag.read_text()} if have else {})
+        try:
+            with httpx.stream('GET', url, headers=headers, timeout=timeout, follow_redirects=True) as answer:
+                if answer.status_code != 416: # 416: there is no more to come
+                    answer.raise_for_status()
+                    if not _resumes(answer, have): have = 0 # the whole file comes
+                    tag.write_text(_tag(answer))
+                    _drain(answer, url, part, have, max_bytes)
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as e: raise ValueError(f"`url` {url} leads to something other than http or https: {e}") from None
+        except httpx.HTTPError as e:
+            raise ConnectionError(f"{url}: {str(e) or type(e).__name__}. What came is kept: call again to go on, or put the file at {file} yourself") from None
+        right = not sha256 or _is_right(part, sha256)
+        os.replace(part, file if right else file.with_name(f'.wrong-{file.name}'))
+        tag.unlink()
+    if not right: raise ValueError(f"{url} has not the checksum {sha256[0][:16]}… that it should have; it is kept as .wrong-{file.name}. Has the file changed there?")
     return file
 
 # %% ../nbs/00b_archives.ipynb #c015
+def _parts(member): return PurePosixPath(member.filename.replace('\\', '/')).parts
+
 def _refuse(archive, member, left):
     "Raise if a member of a zip would leave the folder, is a link, or is larger than the `left` bytes"
-    name, parts = member.filename, PurePosixPath(member.filename.replace('\\', '/')).parts
-    if '..' in parts or name.startswith(('/', '\\')) or ':' in name or '\0' in name or stat.S_ISLNK(member.external_attr >> 16):
+    name = member.filename
+    if '..' in _parts(member) or name.startswith(('/', '\\')) or re.match(r'[A-Za-z]:', name) or '\0' in name or stat.S_ISLNK(member.external_attr >> 16):
         raise ValueError(f"{archive}: the member {name!r} would leave the folder; nothing was unpacked, do not trust this archive")
+    if member.flag_bits & 1: raise ValueError(f"{archive}: the member {name!r} is encrypted; nothing was unpacked, unpack it yourself")
     if member.file_size > left:
         raise ValueError(f"{archive}: with {name!r} more comes out of it than allowed; nothing was unpacked. Raise `max_bytes` or `max_ratio` if that is right")
 
+def _swap(new, old):
+    "Put `new` where `old` is"
+    if old.is_dir() and not old.is_symlink(): shutil.rmtree(old)
+    elif old.is_symlink() or old.exists(): old.unlink()
+    os.replace(new, old)
+
 def unpack(
     archive:str|Path,  # A zip
-    dest:str|Path,     # Folder for its content; what is there already is replaced
+    dest:str|Path,     # Folder for its content; folders and files at its top that are there already are replaced
     strip:int=0,       # Leading folders to take off
     max_bytes:int=100_000_000_000, # The most that may come out of it
-    max_ratio:float=200, # The most by which it may swell
+    max_ratio:float=200, # The most by which it may swell, once it is more than 100 MB
 ) -> Path:             # `dest`
     "Unpack a zip that need not be trusted: all of it or nothing, and nothing outside of `dest`."
     archive, dest = Path(archive), Path(dest)
+    if not archive.is_file(): raise FileNotFoundError(f"`archive` is not a file: {archive}")
     if not zipfile.is_zipfile(archive): raise ValueError(f"{archive} is not a zip, or damaged; get it again")
     dest.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=dest, prefix='.unpack-') as tmp, zipfile.ZipFile(archive) as packed:
-        left, members = min(max_bytes, archive.stat().st_size*max_ratio), packed.infolist()
+        left, members = min(max_bytes, max(archive.stat().st_size*max_ratio, 100_000_000)), packed.infolist()
         for member in members:
             _refuse(archive, member, left)
             left -= member.file_size
-        for member in progress_bar(members, leave=False):
-            if member.is_dir() or len(parts := PurePosixPath(member.filename).parts) <= strip: continue
-            (target := Path(tmp, *parts[strip:])).parent.mkdir(parents=True, exist_ok=True)
-            with packed.open(member) as source, open(target, 'wb') as f: shutil.copyfileobj(source, f)
-        for top in Path(tmp).iterdir():
-            if (dest/top.name).is_dir(): shutil.rmtree(dest/top.name)
-            os.replace(top, dest/top.name)
+        try:
+            for member in progress_bar(members, leave=False):
+                if member.is_dir() or len(parts := _parts(member)) <= strip: continue
+                (target := Path(tmp, *parts[strip:])).parent.mkdir(parents=True, exist_ok=True)
+                with packed.open(member) as source, open(target, 'wb') as f: shutil.copyfileobj(source, f)
+        except (zipfile.BadZipFile, zlib.error, FileExistsError, NotADirectoryError, IsADirectoryError) as e:
+            raise ValueError(f"{archive}: {member.filename!r} cannot be unpacked ({e}); nothing was unpacked, get the archive again") from None
+        for top in Path(tmp).iterdir(): _swap(top, dest/top.name)
     return dest

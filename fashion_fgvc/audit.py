@@ -206,7 +206,7 @@ def _unusable(audit, out):
 def _across(audit, out):
     rows = audit.across_splits
     last = rows.iloc[np.argsort(-_later(rows['split']), kind='stable')].groupby('cluster')[['image', 'split']].first()
-    rows = rows.join(last, on='cluster', rsuffix='_last')
+    rows = rows.join(last.add_suffix('_last'), on='cluster')
     rows = rows[_later(rows['split']) < _later(rows['split_last'])]
     return _say(rows['image'], 'leak', ('copy of ' + rows['image_last'] + ' in ' + rows['split_last']).to_numpy())
 

@@ -9,6 +9,7 @@ __all__ = ['edge_colour', 'BoxCrop', 'CropBorder', 'CropCentre', 'PadToSquare', 
 
 # %% ../nbs/04_crops.ipynb #c002
 import math
+import operator
 import random
 from collections.abc import Callable
 from numbers import Integral
@@ -17,10 +18,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from fastai.vision.augment import RandTransform
-from fastai.vision.core import Image
+from fastai.vision.core import Image, PILMask
 from fastcore.basics import store_attr
 from fasttransform import DisplayedTransform
 from PIL import ImageColor
+
+from .photos import to_rgb
+from .tables import usable
 
 # %% ../nbs/04_crops.ipynb #c006
 def edge_colour(
@@ -31,10 +35,16 @@ def edge_colour(
     return np.median(np.concatenate([px[0], px[-1], px[:, 0], px[:, -1]]), 0)
 
 def _fill(photo, fill):
-    "A colour in the mode of the photo"
+    "A colour in the mode of the photo: L, RGB or RGBA"
     if fill == 'edge': colour = tuple(int(v) for v in edge_colour(photo))
-    else: colour = ImageColor.getcolor(fill if isinstance(fill, str) else 'rgb({},{},{})'.format(*fill), photo.mode)
-    return colour if isinstance(colour, int) or len(colour) > 1 else colour[0]
+    else: colour = ImageColor.getcolor(_colour(fill), photo.mode)
+    return colour[0] if isinstance(colour, tuple) and len(colour) == 1 else colour
+
+def _colour(fill):
+    "A colour as text that Pillow understands"
+    if isinstance(fill, str): return fill
+    if len(fill) != 3 or not all(0 <= v <= 255 for v in fill): raise ValueError(fill)
+    return '#' + ''.join(f'{operator.index(v):02x}' for v in fill)
 
 class BoxCrop(DisplayedTransform):
     "Keep one rectangle of a photo; subclasses say which, in `box`."
@@ -46,6 +56,8 @@ class BoxCrop(DisplayedTransform):
     def encodes(self, x:Image.Image):
         l, u, r, d = box = self.box(x)
         if l >= 0 and u >= 0 and r <= x.size[0] and d <= x.size[1]: return x.crop(box)
+        if (r-l)*(d-u) > Image.MAX_IMAGE_PIXELS: raise ValueError(f"{self!r} makes {r-l}×{d-u} px of a photo of {x.size[0]}×{x.size[1]} px; that is too large, crop it first")
+        if x.mode not in ('L', 'RGB', 'RGBA'): x = to_rgb(x)
         out = Image.new(x.mode, (r-l, d-u), _fill(x, self.fill))
         out.paste(x, (-l, -u))
         return out
@@ -68,10 +80,10 @@ class BoxCrop(DisplayedTransform):
 def _extent(name, value, zero=True):
     "`value` if it is a number of pixels or a share, an error that names `name` otherwise"
     if isinstance(value, Integral) and not isinstance(value, bool) and value >= (0 if zero else 1): return int(value)
-    if isinstance(value, float) and (0 <= value < 1 if zero else 0 < value <= 1): return value
+    if isinstance(value, (float, np.floating)) and (0 <= value < 1 if zero else 0 < value <= 1): return float(value)
     raise ValueError(f"`{name}` must be pixels (an int ≥ {int(not zero)}) or a share (a float in {'[0, 1)' if zero else '(0, 1]'}), got {value!r}")
 
-def _px(value, n): return value if isinstance(value, int) else int(value*n)
+def _px(value, n): return value if isinstance(value, int) else round(value*n)
 
 class CropBorder(BoxCrop):
     "Cut a border off each side of a photo. An `int` is pixels, a `float` a share of the photo's height or width."
@@ -125,8 +137,8 @@ class PadToSquare(BoxCrop):
     ):
         super().__init__()
         if fill != 'edge':
-            try: ImageColor.getrgb(fill if isinstance(fill, str) else 'rgb({},{},{})'.format(*fill))
-            except (ValueError, IndexError, TypeError): raise ValueError(f"`fill` must be 'edge', a colour, or red, green and blue, got {fill!r}") from None
+            try: ImageColor.getrgb(_colour(fill))
+            except (ValueError, TypeError): raise ValueError(f"`fill` must be 'edge', a colour, or red, green and blue, got {fill!r}") from None
         self.fill = fill
 
     def box(self,
@@ -158,11 +170,22 @@ class CropForeground(BoxCrop):
 
     def _foreground(self, photo):
         "True where the garment is, on a small copy; `None` if the background is not plain"
-        if self.mask is not None: return np.asarray(self.mask(photo), bool)
-        small = photo.convert('RGB').reduce(max(1, max(photo.size)//256))
+        if self.mask is not None: return self._masked(photo)
+        if photo.has_transparency_data: # somebody has cut the garment out already
+            alpha = np.asarray(photo.convert('RGBA').getchannel('A'))
+            if alpha.min() < 128 <= alpha.max(): return alpha > 127
+        small = to_rgb(photo).reduce(tuple(max(1, n//256) for n in photo.size))
         differs = (abs(np.asarray(small, np.int16) - edge_colour(small)) > self.tol).any(2)
         edge = np.concatenate([differs[0], differs[-1], differs[:, 0], differs[:, -1]])
         return None if edge.mean() > 1-self.plain else differs
+
+    def _masked(self, photo):
+        "What the user's own function says"
+        fg = np.asarray(self.mask(photo))
+        if fg.shape != photo.size[::-1]: raise ValueError(f"`mask` must give the shape {photo.size[::-1]} of the photo, gave {fg.shape}")
+        return fg if fg.dtype == bool else fg > fg.max()/2
+
+    def encodes(self, x:PILMask): raise TypeError("`CropForeground` cannot find a garment in a mask; crop photo and mask with the photo's `box` before they are loaded")
 
     def look(self,
         photo:Image.Image, # The photo
@@ -188,10 +211,10 @@ class CropForeground(BoxCrop):
     def survey(self,
         df:pd.DataFrame, # A table
         path:str|Path='.', # Image root
-    ) -> pd.DataFrame:   # `image`, `found` (or why not), `kept` (share of the area that stays), a row per row of `df`
+    ) -> pd.DataFrame:   # `image`, `found` (or why not), `kept` (share of the area that stays), a row per usable row of `df`
         "What the crop does to every photo of a table."
         rows = []
-        for image in df['image']:
+        for image in df['image'][usable(df)]:
             with Image.open(Path(path)/image) as photo: (l, u, r, d), found = self.look(photo)
             rows.append(dict(image=image, found=found, kept=(r-l)*(d-u)/math.prod(photo.size)))
         return pd.DataFrame(rows, columns=['image', 'found', 'kept'])
@@ -204,9 +227,10 @@ class RandomArea(RandTransform):
     split_idx, order = 0, .5 # training only; after the border crop, before `Resize`
     def __init__(self,
         min_scale:float=.6,                      # Smallest share of the area, in (0, 1]
-        ratio:tuple[float, float]=(3/4, 4/3),    # Range of the change in width / height
+        ratio:tuple[float, float]=(3/4, 4/3),    # Range of the change in width / height, as far as that fits into the photo
         p:float=1.,                              # Share of the photos it is done to
     ):
+        if not 0 < ratio[0] <= ratio[1]: raise ValueError(f"`ratio` is a range of positive numbers, got {ratio}")
         if not 0 < min_scale <= 1: raise ValueError(f"`min_scale` is a share of the area in (0, 1], got {min_scale}")
         super().__init__(p=p)
         store_attr('min_scale,ratio')
@@ -215,7 +239,7 @@ class RandomArea(RandTransform):
         "Draw the share of the area, the change of shape, and the place."
         super().before_call(b, split_idx)
         self.area = random.uniform(self.min_scale, 1)
-        self.stretch = math.exp(random.uniform(*map(math.log, self.ratio)))
+        self.stretch = min(max(math.exp(random.uniform(*map(math.log, self.ratio))), self.area), 1/self.area) # no side longer than the photo's
         self.at = random.random(), random.random()
 
     def encodes(self, x:Image.Image):

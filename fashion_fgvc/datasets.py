@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from fastprogress.fastprogress import progress_bar
+from filelock import FileLock
 
 from . import drawing
 from .archives import checksum, fetch, unpack
@@ -134,7 +135,10 @@ def check_file(
     if known.published: raise ValueError(f"{found} as published: it is damaged or another version; delete it and get it again")
     warnings.warn(f"{found} of the copy that our results were made with, so expect small differences", stacklevel=2)
 
-def _there(folder, known): return (folder/(known.gives or known.name)).exists()
+def _there(folder, known):
+    "Is a file, or a folder with something in it, in `folder`?"
+    place = folder/(known.gives or known.name)
+    return any(place.iterdir()) if place.is_dir() else place.is_file() and not (known.gives or known.name.endswith('/'))
 
 def _source(name):
     if name not in SOURCES: raise KeyError(f"`name` {name!r} is not a known data set; known are {', '.join(SOURCES)}")
@@ -142,7 +146,7 @@ def _source(name):
 
 def _missing(name):
     "What is neither there nor packed in what is there"
-    return [f for f in _source(name).files if not (_there(root()/name, f) or (root()/name/f.name).exists())]
+    return [f for f in _source(name).files if not (_there(root()/name, f) or (root()/name/f.name).is_file())]
 
 def available() -> pd.DataFrame: # A row per known data set: `there`, `what`, `licence`, `how`, `cite`
     "What the library knows, and whether it is under `root()`."
@@ -150,19 +154,24 @@ def available() -> pd.DataFrame: # A row per known data set: `there`, `what`, `l
     return pd.DataFrame.from_dict(rows, orient='index').rename_axis('name')
 
 def _unpacked(name):
-    "A folder in the cache that links to what is under `root()`"
-    (place := cache()/'sets'/name).mkdir(parents=True, exist_ok=True)
-    for file in (root()/name).iterdir():
-        if not (place/file.name).exists():
-            try: (place/file.name).symlink_to(file.resolve(), target_is_directory=file.is_dir())
-            except OSError: (shutil.copytree if file.is_dir() else shutil.copy2)(file, place/file.name) # Windows without the right to link
+    "A folder in the cache that belongs to what is under `root()` now, and links to it"
+    files = sorted(p for p in (root()/name).iterdir() if not p.name.startswith('.'))
+    about = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+    place = cache()/'sets'/name/hashlib.sha256(repr(about).encode()).hexdigest()[:8]
+    place.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        if os.path.lexists(place/file.name): continue
+        try: (place/file.name).symlink_to(file.resolve(), target_is_directory=file.is_dir())
+        except OSError:
+            if os.name != 'nt': raise
+            (shutil.copytree if file.is_dir() else shutil.copy2)(file, place/file.name) # Windows without the right to link
     return place
 
 def get(
     name:str,           # A key of `SOURCES`
     download:bool=True, # Fetch what is missing and has an address?
 ) -> Path:              # Its folder
-    "The folder of a data set, complete and checked; if it cannot be had, an error that says what to put where."
+    "The folder of a data set, complete, and checked where a checksum is known; if it cannot be had, an error that says what to put where."
     source, folder = _source(name), root()/name
     if lost := [f for f in _missing(name) if not (download and f.url)]:
         raise FileNotFoundError(f"{name} is not complete: {', '.join(dict.fromkeys(f.name for f in lost))} should be in {folder}. Get it from {source.how}, "
@@ -173,7 +182,8 @@ def get(
     if all(_there(folder, f) for f in source.files): return folder
     place = _unpacked(name)
     for f in source.files:
-        if f.gives and not _there(place, f): unpack(folder/f.name, place, f.strip)
+        with FileLock(place.with_suffix('.lock')): # two processes may ask at once
+            if f.gives and not _there(place, f): unpack(folder/f.name, place, f.strip)
         if not _there(place, f): raise ValueError(f"{folder/f.name} holds no folder {f.gives!r}; it is another archive than the one from {source.how}")
     return place
 
@@ -208,6 +218,7 @@ def sample(
                 im.save(part/f'{task}_{i:05}.jpg', quality=92)
                 rows.append(dict(image=f'{task}_{i:05}.jpg', labels='|'.join(labels)))
             pd.DataFrame(rows).to_csv(part/'table.csv', index=False)
+            part.chmod(0o755) # others who share the cache may look
             if not path.exists(): os.replace(part, path) # else another process was quicker
         finally: shutil.rmtree(part, ignore_errors=True)
     df = pd.read_csv(path/'table.csv', dtype=str)
@@ -219,15 +230,16 @@ def load(
     source:str|Path, # 'sample:<task>', a key of `SOURCES`, or the path of a CSV
     image:str='image', # For a CSV: the column that names the photo, relative to the folder of the CSV
     label:str='label', # For a CSV: the column with the class
-    **kwargs,        # For a sample: `n`, `seed`, `size`
+    **kwargs,        # For a sample: `n`, `seed`, `size`; for a CSV: what `read_links` takes
 ) -> tuple[Path, pd.DataFrame]: # Image root, and the table
     "Image root and table of whatever `source` names."
     if (name := str(source)).startswith('sample:'): return sample(name.removeprefix('sample:'), **kwargs)
     if name in SOURCES:
         if SOURCES[name].read is None:
             raise ValueError(f"the photos of {name} are not files; `read_idx(get({name!r}))` gives its table and all pictures as one array")
-        return get(name), SOURCES[name].read(get(name))
+        path = get(name)
+        return path, SOURCES[name].read(path)
     if Path(source).suffix.lower() != '.csv':
         raise ValueError(f"`source` {name!r} is neither 'sample:<{'|'.join(TASKS)}>', nor a known data set "
                          f"({', '.join(SOURCES)}), nor the path of a .csv")
-    return Path(source).parent, read_links(source, image=image, label=label)
+    return Path(source).parent, read_links(source, image=image, label=label, **kwargs)
