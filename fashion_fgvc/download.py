@@ -7,7 +7,7 @@ Docs: https://fashion-fgvc.github.io/fashion_fgvc/download.html.md"""
 # %% auto #0
 __all__ = ['STATUSES', 'HIDDEN', 'BAD_IDS', 'LONGEST', 'FORMATS', 'MAGIC', 'MAX_REDIRECTS', 'EXCEPTIONS', 'COLUMNS', 'Status',
            'kind', 'Fault', 'file_names', 'Limits', 'check_photo', 'save_photo', 'run_in_thread', 'Journal',
-           'find_placeholders', 'download_table', 'read_manifest']
+           'find_placeholders', 'download_table', 'read_manifest', 'with_files']
 
 # %% ../nbs/02_download.ipynb #c002
 import asyncio
@@ -24,10 +24,11 @@ import threading
 import time
 import unicodedata
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from csv import QUOTE_NONNUMERIC
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
@@ -92,12 +93,20 @@ BAD_IDS = {
     'the id is blank': r'^\s*$',
     'the id is an absolute path': r'^(/|\\|[A-Za-z]:)',
     "the id has a part that is empty, '.' or '..'": r'(^|/)\.{0,2}(/|$)',
-    'the id has a character that some systems do not allow': '[\x00-\x1f\x7f-\x9f\ud800-\udfff<>:"|?*\\\\]',
+    'the id has a character that some systems do not allow': '[\x00-\x1f\x7f-\x9f<>:"|?*\\\\]',
     'a part of the id ends in a dot or a blank': r'[. ](/|$)',
     'the id has a part that Windows keeps for itself': r'(?i)(^|/)(con|prn|aux|nul|com\d|lpt\d)(\.[^/]*)?(/|$)',
     'the id is in the folder of the journal': rf'(?i)^{HIDDEN}(/|$)',
 }
 LONGEST = 250 if os.name == 'nt' else 1000 # characters of a whole path; a part of it has up to 255 bytes
+
+def _bad_id(name, file, dest):
+    "Why an id cannot name a file under `dest`, or ''"
+    for why, pattern in BAD_IDS.items():
+        if re.search(pattern, name): return why
+    if max(len(part.encode()) for part in file.split('/')) > 255 or len(f'{dest}/{file}') > LONGEST: return 'the id is too long'
+    if not (dest/file).parent.resolve().is_relative_to(dest): return 'the id leads out of the folder by a link'
+    return ''
 
 def file_names(
     image:pd.Series, # Ids of the photos, shape `(n,)`
@@ -105,19 +114,16 @@ def file_names(
 ) -> pd.DataFrame:   # `file`: path relative to `dest`; `error`: why the id is refused, or ''
     "Where each photo goes, or why its id cannot name a file."
     dest = Path(dest).resolve()
-    file = image.where(image.str.lower().str.endswith(tuple(SUFFIXES)), image+'.jpg')
-    error = pd.Series('', image.index, dtype=object)
-    def refuse(why, rows): error[rows & (error == '')] = why
-    for why, pattern in BAD_IDS.items(): refuse(why, image.map(re.compile(pattern).search).notna())
-    refuse('the id is too long', file.map(lambda f: max(len(p) for p in f.encode(errors='replace').split(b'/')) > 255 or len(f'{dest}/{f}') > LONGEST))
-    good = file[error == '']
-    inside = {p: (dest/p).resolve().is_relative_to(dest) for p in set(good.map(os.path.dirname))}
-    refuse('the id leads out of the folder by a link', ~file.map(os.path.dirname).map(inside).fillna(True).astype(bool))
-    folded = good.map(lambda f: unicodedata.normalize('NFC', f).casefold())
-    folders = {f[:i] for f in folded for i, c in enumerate(f) if c == '/'}
-    refuse('another id has this name, or differs from it in case alone', folded.duplicated(keep=False).reindex(file.index, fill_value=False))
-    refuse('another id needs a folder of this name', folded.isin(folders).reindex(file.index, fill_value=False))
-    return pd.DataFrame(dict(file=file, error=error))
+    files = [name if name.lower().endswith(tuple(SUFFIXES)) else f'{name}.jpg' for name in image]
+    errors = [_bad_id(name, file, dest) for name, file in zip(image, files, strict=True)]
+    folded = [unicodedata.normalize('NFC', file).casefold() for file in files]
+    good = Counter(file for file, error in zip(folded, errors, strict=True) if not error)
+    folders = {file[:i] for file in good for i, c in enumerate(file) if c == '/'}
+    for i, file in enumerate(folded):
+        if errors[i]: continue
+        if good[file] > 1: errors[i] = 'another id has this name, or differs from it in case alone'
+        elif file in folders: errors[i] = 'another id needs a folder of this name'
+    return pd.DataFrame(dict(file=files, error=errors), index=image.index, dtype=object)
 
 # %% ../nbs/02_download.ipynb #c013
 @dataclass(frozen=True)
@@ -392,10 +398,12 @@ def _rows(df, dest):
     "A record per row of the table; `status` is set where no network is needed to know it"
     if missing := [c for c in ('image', 'url') if c not in df]:
         raise ValueError(f"`df` needs columns `image` and `url`; '{missing[0]}' is missing, there are {list(df.columns)}")
-    image = df['image'].fillna('').astype(str).reset_index(drop=True)
-    if (twice := image[image.duplicated()]).size: raise ValueError(f"`image` must be unique, {twice.iat[0]!r} is there twice; give every row an id of its own")
-    rows = pd.DataFrame(dict(image=image, url=df['url'].fillna('').astype(str).str.strip().tolist(), status='')).astype(object)
-    rows[['file', 'error']] = file_names(image, dest)
+    try: rows = df[['image', 'url']].fillna('').astype(str).reset_index(drop=True).astype(object)
+    except UnicodeEncodeError as e: raise ValueError(f"`df` holds text that is no valid Unicode: {e}; repair it first") from None
+    if (twice := rows['image'][rows['image'].duplicated()]).size:
+        raise ValueError(f"`image` must be unique, {twice.iat[0]!r} is there twice; give every row an id of its own")
+    rows['url'], rows['status'] = rows['url'].str.strip(), ''
+    rows[['file', 'error']] = file_names(rows['image'], dest)
     rows.loc[rows['url'] == '', 'status'] = 'no link'
     rows.loc[rows['error'] != '', 'status'] = 'refused'
     rows.loc[rows['status'] != '', 'file'] = ''
@@ -495,7 +503,7 @@ def download_table(
         grey = {line['sha256'] for line in journal.lines.values() if line['status'] == 'placeholder'} if 'placeholder' not in again else set()
         _set_aside(rows, groups, placeholder, grey, dest, journal)
         manifest = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS).set_index(df.index)
-        manifest.to_csv(hidden/'parts'/'manifest', index=False, errors='surrogatepass')
+        manifest.to_csv(hidden/'parts'/'manifest', index=False, quoting=QUOTE_NONNUMERIC)
         os.replace(hidden/'parts'/'manifest', dest/'manifest.csv')
     return manifest
 
@@ -505,4 +513,19 @@ def read_manifest(
     "The manifest of the last finished run."
     if not (file := Path(dest)/'manifest.csv').is_file(): raise FileNotFoundError(f"`dest` has no manifest.csv: {dest}; a download that was stopped writes it when it has gone on to the end")
     numbers = [c for c, dtype in COLUMNS.items() if dtype == 'Int64']
-    return pd.read_csv(file, dtype=COLUMNS, keep_default_na=False, na_values=dict.fromkeys(numbers, ['']), encoding_errors='surrogatepass')
+    return pd.read_csv(file, dtype=COLUMNS, keep_default_na=False, na_values=dict.fromkeys(numbers, ['']))
+
+# %% ../nbs/02_download.ipynb #c040
+def with_files(
+    df:pd.DataFrame,       # The table that was downloaded
+    manifest:pd.DataFrame, # What came of it
+) -> pd.DataFrame:         # The same rows in the same order, ready for the rest of the library
+    "The table with `image` the file where there is one, `id` the old `image`, and `status` 'ok' or why there is no file."
+    if 'id' in df: raise ValueError("`df` has a column 'id' already, and the old `image` is to go there; rename it first")
+    found = manifest.set_index('image').reindex(df['image'].fillna('').astype(str))
+    if (lost := found['status'].isna().to_numpy()).any():
+        raise ValueError(f"`manifest` has no row for {lost.sum()} images, such as {df['image'][lost].iat[0]!r}; download this table first")
+    file = found['file'].to_numpy(object)
+    status = found['status'].replace('cached', 'ok').to_numpy(object)
+    if 'status' in df: status = df['status'].where(df['status'] != 'ok', status).to_numpy(object)
+    return df.assign(id=df['image'], image=df['image'].where(file == '', file), status=status)
