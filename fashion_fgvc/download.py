@@ -27,7 +27,7 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from csv import QUOTE_NONNUMERIC
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
@@ -258,43 +258,54 @@ class _Run:
 
     async def __call__(self):
         self.queue, self.hosts = asyncio.Queue(), defaultdict(lambda: asyncio.Semaphore(self.limits.per_host))
-        self.loop, self.ssl = asyncio.get_running_loop(), httpx.create_ssl_context()
         for record in self.records: self.queue.put_nowait(_Job(record, self.limits.timeout))
+        n = min(self.limits.workers, len(self.records))
+        self.ssl = httpx.create_ssl_context()
+        self.idle = [('', self.new_client()) for _ in range(n)] # (host it is connected to, client), oldest first
         with ThreadPoolExecutor(os.cpu_count()) as self.pool:
             try:
                 async with asyncio.TaskGroup() as group:
-                    workers = [group.create_task(self.work()) for _ in range(min(self.limits.workers, len(self.records)))]
+                    workers = [group.create_task(self.work()) for _ in range(n)]
                     await self.queue.join()
                     for worker in workers: worker.cancel()
             except BaseExceptionGroup as e: raise e.exceptions[0] from None
+            finally:
+                for _, client in self.idle: await client.aclose()
 
-    def client(self):
+    def new_client(self):
         silence = self.limits.timeout/(1+self.limits.retries)
         return httpx.AsyncClient(verify=self.ssl, limits=httpx.Limits(max_connections=1), timeout=silence, headers=self.limits.headers)
 
+    @asynccontextmanager
+    async def client(self, host):
+        "A client for one request; where there is one with a connection to `host`, that one"
+        async with self.hosts[host]:
+            i = next((i for i, (h, _) in enumerate(self.idle) if h == host), 0)
+            _, client = self.idle.pop(i)
+            try: yield client
+            except (TimeoutError, httpx.TimeoutException): # httpcore can lose track of a connection that was cut off
+                await client.aclose()
+                client = self.new_client()
+                raise
+            finally: self.idle.append((host, client))
+
     async def work(self):
-        while True: # a new client after a timeout: httpcore can lose track of a connection that was cut off
-            async with self.client() as client:
-                while await self.next_job(client) != 'timeout': pass
+        while True:
+            job = await self.queue.get()
+            try: job.record.update(await self.photo(job), status='ok', error='')
+            except Exception as e:
+                fault = _fault(e)
+                if self.again(job, fault): continue
+                job.record.update(status=fault.status, error=fault.error, file='')
+            self.done(job.record)
+            self.queue.task_done()
 
-    async def next_job(self, client):
-        "Take a job from the queue, and finish it or put it back; the status"
-        job = await self.queue.get()
-        try: job.record.update(await self.photo(client, job), status='ok', error='')
-        except Exception as e:
-            fault = _fault(e)
-            if self.again(job, fault): return fault.status
-            job.record.update(status=fault.status, error=fault.error, file='')
-        self.done(job.record)
-        self.queue.task_done()
-        return job.record['status']
-
-    async def photo(self, client, job):
+    async def photo(self, job):
         "Through redirects to a file in its place"
         url = httpx.URL(job.record['url'])
         for _ in range(1+MAX_REDIRECTS):
             if url.scheme not in ('http', 'https') or not url.host: raise Fault('refused', f"a link to {url.scheme or 'no scheme'}://")
-            async with self.hosts[url.netloc]:
+            async with self.client(url.netloc) as client:
                 start = time.monotonic()
                 try:
                     async with asyncio.timeout(job.left): got = await _hop(client, url, self.limits)
@@ -303,7 +314,8 @@ class _Run:
             url = got
         else: raise Fault('http 302', f'more than {MAX_REDIRECTS} redirects')
         with got:
-            return await self.loop.run_in_executor(self.pool, save_photo, got, self.dest/job.record['file'], self.dest/HIDDEN/'parts', self.limits)
+            return await asyncio.get_running_loop().run_in_executor(
+                self.pool, save_photo, got, self.dest/job.record['file'], self.dest/HIDDEN/'parts', self.limits)
 
     def again(self, job, fault):
         "Put a job back into the queue after a pause, if that is worth while"
@@ -313,7 +325,7 @@ class _Run:
         def put():
             self.queue.put_nowait(job)
             self.queue.task_done() # only now: a queue without open jobs would end the run
-        self.loop.call_later(pause, put)
+        asyncio.get_running_loop().call_later(pause, put)
         return True
 
 # %% ../nbs/02_download.ipynb #c027

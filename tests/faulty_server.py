@@ -1,10 +1,14 @@
 "A fast HTTP server with faults: what it answers depends on the id alone, and it writes down every request."
 import argparse
 import asyncio
+import gzip
 import hashlib
 import os
+import re
 import subprocess
 import sys
+import zlib
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -15,8 +19,8 @@ from PIL import Image
 FAULTS = {
     'missing': 'http 404', 'forbidden': 'http 403', 'broken': 'http 503', 'hangs': 'timeout', 'drips': 'timeout', 'endless': 'too large',
     'hangs up': 'unreachable', 'html': 'not an image', 'empty': 'not an image', 'half': 'truncated', 'cut': 'truncated',
-    'one pixel': 'too small', 'declares a gigabyte': 'too large', 'placeholder': 'placeholder', 'loop': 'http 302', 'to a file': 'refused',
-    'busy once': 'ok', 'moved': 'ok', 'no link': 'no link', 'bad id': 'refused'}
+    'says too little': 'truncated', 'one pixel': 'too small', 'declares a gigabyte': 'too large', 'placeholder': 'placeholder', 'loop': 'http 302', 'to a file': 'refused',
+    'busy once': 'ok', 'moved': 'ok', 'needs its query': 'ok', 'no link': 'no link', 'bad id': 'refused'}
 SHARE = .03
 
 def kind_of(i): # number of a photo
@@ -31,7 +35,7 @@ def table(n, base): # photos, such as 'http://127.0.0.1:8000'
     kinds = [kind_of(i) for i in range(n)]
     return pd.DataFrame(dict(
         image=[f'../{i}.jpg' if k == 'bad id' else f'{i%50:02}/{i}.jpg' for i, k in enumerate(kinds)],
-        url=['' if k == 'no link' else f'{base}/photo?id={i}' for i, k in enumerate(kinds)],
+        url=['' if k == 'no link' else f'{base}/{i}.jpg' + '?size=60'*(k == 'needs its query') for i, k in enumerate(kinds)],
         expected=[expected(i) for i in range(n)]))
 
 def jpeg(size=(60, 80)):
@@ -52,9 +56,14 @@ def reply(body=b'', code='200 OK', *headers, length=None):
 
 class Server(asyncio.Protocol):
     "One connection; requests are short, so one call of `data_received` holds one"
-    def __init__(self, log): self.log, self.buffer, self.seen = log, b'', set()
-    def connection_made(self, transport): self.transport = transport
-    def connection_lost(self, exc): self.transport = None
+    def __init__(self, log): self.log, self.buffer = log, b''
+    def connection_made(self, transport):
+        self.transport = transport
+        OPEN.add(self)
+        PEAK[0] = max(PEAK[0], len(OPEN))
+    def connection_lost(self, exc):
+        self.transport = None
+        OPEN.discard(self)
 
     def data_received(self, data):
         self.buffer += data
@@ -76,16 +85,16 @@ class Server(asyncio.Protocol):
         asyncio.get_running_loop().call_later(every, self.trickle, data, every)
 
     def answer(self, path):
-        route, _, query = path.partition('?id=')
-        if not query.isdigit(): return self.send(reply(b'', '404 Not Found'))
-        i, body = int(query), body_of(int(query))
-        kind = 'fine' if route == '/moved' else kind_of(i)
+        if path in SPECIAL: return self.send(SPECIAL[path]())
+        if not (found := re.fullmatch(r'/(moved/)?(\d+)\.jpg(\?size=60)?', path)): return self.send(reply(b'', '404 Not Found'))
+        moved, i, query = found[1], int(found[2]), found[3]
+        body, kind = body_of(i), 'fine' if moved else kind_of(i)
         if kind == 'busy once' and i not in BUSY:
             BUSY.add(i)
             return self.send(reply(b'', '503 Busy', 'Retry-After: 0'))
-        if kind in ('fine', 'busy once'): return self.send(reply(body))
+        if kind in ('fine', 'busy once') or kind == 'needs its query' and query: return self.send(reply(body))
         match kind:
-            case 'missing': self.send(reply(b'gone', '404 Not Found'))
+            case 'missing' | 'needs its query': self.send(reply(b'gone', '404 Not Found'))
             case 'forbidden': self.send(reply(b'', '403 Forbidden'))
             case 'broken': self.send(reply(b'', '503 Unavailable'))
             case 'hangs': pass
@@ -96,14 +105,33 @@ class Server(asyncio.Protocol):
             case 'empty': self.send(reply())
             case 'half': self.send(reply(body[:len(body)//2], length=len(body)), close=True)
             case 'cut': self.send(reply(body[:len(body)*2//3]))
+            case 'says too little': self.send(reply(body, length=len(body)//2), close=True)
             case 'one pixel': self.send(reply(PIXEL))
             case 'declares a gigabyte': self.send(reply(body, length=1 << 30))
             case 'placeholder': self.send(reply(PHOTO))
             case 'loop': self.send(reply(b'', '302 Found', f'Location: {path}'))
             case 'to a file': self.send(reply(b'', '302 Found', 'Location: file:///etc/passwd'))
-            case 'moved': self.send(reply(b'', '302 Found', f'Location: /moved?id={i}'))
+            case 'moved': self.send(reply(b'', '302 Found', f'Location: /moved/{i}.jpg'))
 
-BUSY = set() # photos that have been refused once
+BUSY, OPEN, PEAK = set(), set(), [0] # photos that have been refused once; connections; the most of them at a time
+
+@lru_cache
+def bomb():
+    "A true PNG of 30,000 × 30,000 black pixels: 110 kB that want 900 MB"
+    chunk = lambda name, data: len(data).to_bytes(4, 'big') + name + data + zlib.crc32(name+data).to_bytes(4, 'big')
+    head = (30_000).to_bytes(4, 'big')*2 + bytes([1, 0, 0, 0, 0])
+    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', head) + chunk(b'IDAT', zlib.compress(bytes((1+30_000//8)*30_000))) + chunk(b'IEND', b'')
+
+SPECIAL = { # path -> reply
+    '/bomb': lambda: reply(bomb()),
+    '/gzip': lambda: reply(gzip.compress(bytes(2**26)), '200 OK', 'Content-Encoding: gzip'),
+    '/peak': lambda: reply(str(PEAK[0]).encode()),
+    '/hangs': lambda: b'',
+    '/away': lambda: reply(b'', '302 Found', 'Location: file:///etc/passwd'),
+    '/circle': lambda: reply(b'', '302 Found', 'Location: /circle'),
+    '/nowhere': lambda: reply(b'', '302 Found', 'Location: http://'),
+    '/nonsense': lambda: b'\0\1\2 not http at all\r\n\r\n',
+}
 
 async def serve(log, port=0):
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
