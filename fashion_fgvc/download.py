@@ -262,7 +262,7 @@ class _Run:
         n = min(self.limits.workers, len(self.records))
         self.ssl = httpx.create_ssl_context()
         self.idle = [('', self.new_client()) for _ in range(n)] # (host it is connected to, client), oldest first
-        with ThreadPoolExecutor(os.cpu_count()) as self.pool:
+        with ThreadPoolExecutor() as self.pool:
             try:
                 async with asyncio.TaskGroup() as group:
                     workers = [group.create_task(self.work()) for _ in range(n)]
