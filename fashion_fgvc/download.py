@@ -31,6 +31,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from csv import QUOTE_NONNUMERIC
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -274,7 +275,8 @@ class _Run:
 
     def new_client(self):
         silence = self.limits.timeout/(1+self.limits.retries)
-        return httpx.AsyncClient(verify=self.ssl, limits=httpx.Limits(max_connections=1), timeout=silence, headers=self.limits.headers)
+        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[])) # or every request would look through those of all hosts
+        return httpx.AsyncClient(verify=self.ssl, limits=httpx.Limits(max_connections=1), timeout=silence, headers=self.limits.headers, cookies=no_cookies)
 
     @asynccontextmanager
     async def client(self, host):
@@ -347,7 +349,6 @@ def run_in_thread(
             with suppress(RuntimeError): loop.call_soon_threadsafe(task.cancel) # the loop may have just ended
             raise
     future.result()
-    tick()
 
 # %% ../nbs/02_download.ipynb #c030
 COLUMNS = dict(image='str', url='str', status='str', error='str', bytes='Int64', sha256='str', width='Int64', height='Int64', file='str')
@@ -465,9 +466,16 @@ def _fetch(rows, dest, limits, journal, progress):
     leads = {}
     for row in rows: leads.setdefault(row['url'], row)
     if not leads: return
-    count, bar = [0], progress_bar(range(len(leads)), leave=False) if progress else None
-    def done(row): journal(row); count[0] += 1
-    run_in_thread(_Run(_interleave(list(leads.values())), dest, limits, done), lambda: bar and bar.update(count[0]))
+    n, count, bar = len(leads), 0, progress_bar(range(len(leads)), leave=False) if progress else None
+    def show(k):
+        if bar: bar.update(k) # 0 starts it, the last number ends it
+    def done(row):
+        nonlocal count
+        journal(row)
+        count += 1
+    show(0)
+    run_in_thread(_Run(_interleave(list(leads.values())), dest, limits, done), lambda: show(min(count, n-1)))
+    show(n)
     for row in rows:
         if (lead := leads[row['url']]) is not row:
             _copy(row, lead, dest, limits)

@@ -156,7 +156,7 @@ def test_hostile_ids_and_answers(tmp_path):
         df = pd.DataFrame(dict(image=[*ids, 'folder.jpg', *(p[1:] for p in paths)],
                                url=[f'{server.base}/moved/{i}.jpg' for i in range(len(ids)+1)] + [server.base+p for p in paths]))
         manifest = download_table(df, dest, **LIMITS)
-    assert dict(zip(df.image, manifest.status)) == ids | {'folder.jpg': 'refused'} | {p[1:]: s for p, s in paths.items()}
+    assert dict(zip(df.image, manifest.status, strict=True)) == ids | {'folder.jpg': 'refused'} | {p[1:]: s for p, s in paths.items()}
     assert set(photos(dest)) == {'fine.jpg', 'in/folders.jpg'}
     assert not list((tmp_path/'outside').iterdir()) and {p.name for p in tmp_path.iterdir()} == {'inner', 'outside', 'requests.txt'}
 
@@ -193,5 +193,5 @@ def test_a_full_disk_stops_the_run_and_the_next_goes_on(tmp_path):
     with Faulty(tmp_path) as server:
         df = pd.DataFrame(dict(image=map(str, range(60)), url=[f'{server.base}/moved/{i}.jpg' for i in range(60)]))
         with patch('os.replace', full), pytest.raises(OSError, match='No space left'): download_table(df, tmp_path/'photos', **LIMITS)
-        manifest = download_table(df, tmp_path/'photos', **LIMITS)
+        manifest = download_table(df, tmp_path/'photos', **LIMITS | dict(progress=True))
     assert manifest.status.value_counts().to_dict() == {'cached': 10, 'ok': 50}
