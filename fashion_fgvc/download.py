@@ -76,7 +76,8 @@ def kind(
 ) -> str:       # Its key in `STATUSES`, such as 'http 5xx'
     "The row of `STATUSES` that a status belongs to."
     if status in STATUSES: return status
-    if not status.startswith('http '): raise ValueError(f"{status!r} is not a status; known are {', '.join(STATUSES)}, and codes such as 'http 404'")
+    if not status.startswith('http '):
+        raise ValueError(f"{status!r} is not a status; known are {', '.join(STATUSES)}, and codes such as 'http 404'")
     return 'http 5xx' if status.startswith('http 5') else 'http'
 
 class Fault(Exception):
@@ -143,9 +144,10 @@ class Limits:
     headers:dict|None=None    # Headers of every request, such as {'User-Agent': …}
 
     def __post_init__(self):
-        least = dict.fromkeys(('workers', 'per_host', 'max_bytes', 'max_pixels', 'resize'), 1) | dict(retries=0, backoff=0, max_wait=0, min_side=0)
+        least = dict(workers=1, per_host=1, max_bytes=1, max_pixels=1, resize=1, retries=0, backoff=0, max_wait=0, min_side=0)
         for name, low in least.items():
-            if (value := getattr(self, name)) is not None and value < low: raise ValueError(f"`{name}` must be at least {low}, got {value!r}")
+            if (value := getattr(self, name)) is not None and value < low:
+                raise ValueError(f"`{name}` must be at least {low}, got {value!r}")
         if not self.timeout > 0: raise ValueError(f"`timeout` must be more than 0 seconds, got {self.timeout!r}")
 
 # %% ../nbs/02_download.ipynb #c014
@@ -207,7 +209,7 @@ def save_photo(
 # %% ../nbs/02_download.ipynb #c022
 MAX_REDIRECTS = 5
 EXCEPTIONS = { # the first that fits
-    Fault: None, TimeoutError: 'timeout', httpx.TimeoutException: 'timeout', OSError: None, httpx.InvalidURL: 'refused', UnicodeError: 'refused',
+    TimeoutError: 'timeout', httpx.TimeoutException: 'timeout', OSError: None, httpx.InvalidURL: 'refused', UnicodeError: 'refused',
     httpx.DecodingError: 'truncated', Exception: 'unreachable'}
 
 def _fault(e):
@@ -276,7 +278,8 @@ class _Run:
     def new_client(self):
         silence = self.limits.timeout/(1+self.limits.retries)
         no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[])) # or every request would look through those of all hosts
-        return httpx.AsyncClient(verify=self.ssl, limits=httpx.Limits(max_connections=1), timeout=silence, headers=self.limits.headers, cookies=no_cookies)
+        return httpx.AsyncClient(verify=self.ssl, limits=httpx.Limits(max_connections=1), timeout=silence,
+                                 headers=self.limits.headers, cookies=no_cookies)
 
     @asynccontextmanager
     async def client(self, host):
@@ -434,7 +437,8 @@ def _folder(dest):
     hidden = dest/HIDDEN
     hidden.mkdir(parents=True, exist_ok=True)
     try: lock = FileLock(hidden/'lock').acquire(timeout=0)
-    except Timeout: raise RuntimeError(f"`dest` is in use: another download into {dest} is running; wait for it, or choose another folder") from None
+    except Timeout:
+        raise RuntimeError(f"`dest` is in use: another download into {dest} is running; wait for it, or choose another folder") from None
     with lock:
         shutil.rmtree(hidden/'parts', ignore_errors=True)
         (hidden/'parts').mkdir()
@@ -459,7 +463,8 @@ def _copy(row, lead, dest, limits):
     "A row whose link another row had too"
     row.update(status=lead['status'], error=lead['error'], file=row['file'] if lead['file'] else '')
     if lead['file']:
-        with open(dest/lead['file'], 'rb') as f: row.update(save_photo(f, dest/row['file'], dest/HIDDEN/'parts', replace(limits, resize=None)))
+        as_it_is = replace(limits, resize=None)
+        with open(dest/lead['file'], 'rb') as f: row.update(save_photo(f, dest/row['file'], dest/HIDDEN/'parts', as_it_is))
 
 def _fetch(rows, dest, limits, journal, progress):
     "Fetch every link among `rows` once, and write down what comes of it"
@@ -504,7 +509,8 @@ def download_table(
     "Fetch the photos of a table into a folder; as many rows as the table, in its order. Call it again to go on."
     limits, dest, rows = Limits(**kwargs), Path(dest), _rows(df, dest)
     again = {again} if isinstance(again, str) else set(again)
-    if wrong := [s for s in again if kind(s) in ('ok', 'cached')]: raise ValueError(f"`again` takes faults, not {wrong[0]!r}; use `verify` to check files")
+    if wrong := [s for s in again if kind(s) in ('ok', 'cached')]:
+        raise ValueError(f"`again` takes faults, not {wrong[0]!r}; use `verify` to check files")
     groups = df['group'].fillna(df['image']).tolist() if 'group' in df else [row['image'] for row in rows]
     with _strict(), _folder(dest) as hidden, Journal(hidden/'journal.jsonl') as journal:
         todo = []
@@ -520,8 +526,8 @@ def download_table(
             if row['status'] == 'ok': row['status'] = 'cached'
             elif line is not None and row['status'] in ('', 'placeholder'): path.unlink(missing_ok=True) # not what the row asks for
         _fetch(todo, dest, limits, journal, progress)
-        grey = {line['sha256'] for line in journal.lines.values() if line['status'] == 'placeholder'} if 'placeholder' not in again else set()
-        _set_aside(rows, groups, placeholder, grey, dest, journal)
+        known = {line['sha256'] for line in journal.lines.values() if line['status'] == 'placeholder' and 'placeholder' not in again}
+        _set_aside(rows, groups, placeholder, known, dest, journal)
         manifest = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS).set_index(df.index)
         manifest.to_csv(hidden/'parts'/'manifest', index=False, quoting=QUOTE_NONNUMERIC)
         os.replace(hidden/'parts'/'manifest', dest/'manifest.csv')
@@ -531,7 +537,8 @@ def read_manifest(
     dest:str|Path, # Folder of a finished download
 ) -> pd.DataFrame: # The manifest as `download_table` returned it
     "The manifest of the last finished run."
-    if not (file := Path(dest)/'manifest.csv').is_file(): raise FileNotFoundError(f"`dest` has no manifest.csv: {dest}; a download that was stopped writes it when it has gone on to the end")
+    if not (file := Path(dest)/'manifest.csv').is_file():
+        raise FileNotFoundError(f"`dest` has no manifest.csv: {dest}; a download writes it at its end, so let it go on to there")
     numbers = [c for c, dtype in COLUMNS.items() if dtype == 'Int64']
     return pd.read_csv(file, dtype=COLUMNS, keep_default_na=False, na_values=dict.fromkeys(numbers, ['']))
 

@@ -19,7 +19,8 @@ from PIL import Image
 FAULTS = {
     'missing': 'http 404', 'forbidden': 'http 403', 'broken': 'http 503', 'hangs': 'timeout', 'drips': 'timeout', 'endless': 'too large',
     'hangs up': 'unreachable', 'html': 'not an image', 'empty': 'not an image', 'half': 'truncated', 'cut': 'truncated',
-    'says too little': 'truncated', 'one pixel': 'too small', 'declares a gigabyte': 'too large', 'placeholder': 'placeholder', 'loop': 'http 302', 'to a file': 'refused',
+    'says too little': 'truncated', 'one pixel': 'too small', 'declares a gigabyte': 'too large', 'placeholder': 'placeholder',
+    'loop': 'http 302', 'to a file': 'refused',
     'busy once': 'ok', 'moved': 'ok', 'needs its query': 'ok', 'no link': 'no link', 'bad id': 'refused'}
 SHARE = .03
 

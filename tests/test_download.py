@@ -84,7 +84,8 @@ def test_every_row_gets_its_status(undisturbed):
 
 def test_settled_faults_get_one_request_and_passing_ones_two(undisturbed):
     asked = Counter(number(r) for r in undisturbed[3])
-    expected = {'missing': 1, 'forbidden': 1, 'fine': 1, 'html': 1, 'broken': 2, 'busy once': 2, 'loop': 6, 'moved': 2, 'no link': 0, 'bad id': 0}
+    expected = {'missing': 1, 'forbidden': 1, 'fine': 1, 'html': 1, 'broken': 2, 'busy once': 2, 'loop': 6, 'moved': 2,
+                'no link': 0, 'bad id': 0}
     for kind, n in expected.items():
         assert {asked[i] for i in range(N) if kind_of(i) == kind} == {n}, kind
 
@@ -144,9 +145,11 @@ def test_one_process_at_a_time(tmp_path):
 
 
 def test_hostile_ids_and_answers(tmp_path):
-    ids = {'../../x': 'refused', '/etc/x': 'refused', str(tmp_path/'x'): 'refused', 'a\\b': 'refused', 'C:\\x': 'refused', 'a\0b': 'refused', 'x'*300: 'refused',
-           'a/../../b': 'refused', 'link/1': 'refused', 'Same': 'refused', 'same': 'refused', '.download/journal.jsonl': 'refused', 'fine': 'ok', 'in/folders': 'ok'}
-    paths = {'/bomb': 'too large', '/gzip': 'too large', '/away': 'refused', '/circle': 'http 302', '/nowhere': 'unreachable', '/nonsense': 'unreachable', '/hangs': 'timeout'}
+    bad = ['../../x', '/etc/x', str(tmp_path/'x'), 'a\\b', 'C:\\x', 'a\0b', 'x'*300, 'a/../../b', 'link/1', 'Same', 'same',
+           '.download/journal.jsonl']
+    ids = dict.fromkeys(bad, 'refused') | {'fine': 'ok', 'in/folders': 'ok'}
+    paths = {'/bomb': 'too large', '/gzip': 'too large', '/away': 'refused', '/circle': 'http 302', '/nowhere': 'unreachable',
+             '/nonsense': 'unreachable', '/hangs': 'timeout'}
     dest = tmp_path/'inner'/'photos'
     (tmp_path/'outside').mkdir()
     dest.mkdir(parents=True)
