@@ -33,9 +33,9 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.util import find_spec
-from io import BytesIO
+from io import BytesIO, IOBase
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import httpx
 import pandas as pd
@@ -155,10 +155,11 @@ FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'GIF', 'TIFF')
 MAGIC = (b'\xff\xd8\xff', b'\x89PNG', b'GIF8', b'RIFF', b'II*\0', b'MM\0*') # how files of these formats begin
 
 def check_photo(
-    file:BinaryIO,          # The photo
-    limits:Limits=Limits(), # `max_pixels` and `min_side` count here
-) -> Image.Image:           # The photo, decoded in full
+    file:IOBase,             # The photo, an open binary file
+    limits:Limits|None=None, # `max_pixels` and `min_side` count here
+) -> Image.Image:            # The photo, decoded in full
     "Decode a photo; if that cannot be done, or should not, raise a `Fault` that says why."
+    limits = limits or Limits()
     try:
         im = Image.open(file, formats=FORMATS)
         if im.width*im.height > limits.max_pixels: raise Fault('too large', f'{im.width} × {im.height} px')
@@ -184,12 +185,13 @@ def _resized(im, side):
     return im, body
 
 def save_photo(
-    body:BinaryIO,  # What came, as an open binary file
+    body:IOBase,    # What came, an open binary file
     target:Path,    # Where it goes
     parts:Path,     # Folder for unfinished files, on the same file system
-    limits:Limits=Limits(), # What a photo may be
+    limits:Limits|None=None, # What a photo may be
 ) -> dict:          # `bytes`, `sha256`, `width` and `height` of the file
     "Check a photo and put it in its place in one step."
+    limits = limits or Limits()
     im = check_photo(body, limits)
     if limits.resize: im, body = _resized(im, limits.resize)
     part = parts/f'{threading.get_ident()}'
