@@ -9,20 +9,16 @@ __all__ = ['SPLITS', 'CrossProbs', 'FINDINGS', 'groups_across', 'disagreements',
            'label_noise', 'file_faults', 'Audit', 'audit']
 
 # %% ../nbs/03_audit.ipynb #c002
-import base64
 import html
-import io
 import warnings
 from collections import namedtuple
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from cleanlab.filter import find_label_issues
 from matplotlib.figure import Figure
-from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
@@ -30,7 +26,8 @@ from sklearn.preprocessing import StandardScaler
 
 from .duplicates import across_splits, conflicts, find_duplicates
 from .leaks import find_leaks, fold
-from .photos import NOTES, UNUSABLE, read_photos, upright
+from .pages import html_image, html_page, photo_grid
+from .photos import NOTES, UNUSABLE, read_photos, thumbnail
 
 # %% ../nbs/03_audit.ipynb #c006
 SPLITS = ('train', 'valid', 'test')
@@ -155,16 +152,6 @@ def file_faults(
     broken = pd.DataFrame(dict(image=photos['image'], fault=photos['status'], unusable=True, detail=detail))[bad]
     return pd.concat([broken, notes], ignore_index=True)
 
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: break-word; }
-h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; } .lead { opacity: .75; margin-top: .2rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; }
-th, td { padding: .25rem .7rem; text-align: left; border-bottom: 1px solid #8884; max-width: 24rem; overflow-wrap: break-word; }
-td:last-child { min-width: 12rem; } td.n { text-align: right; font-variant-numeric: tabular-nums; }
-img { display: block; border-radius: 4px; }
-"""
-
 def _cell(value):
     "A cell of a table; whatever comes from data is escaped"
     number = isinstance(value, (int, float, np.number)) and not isinstance(value, (bool, np.bool_))
@@ -178,22 +165,10 @@ def _table_html(table, picture=None):
     if picture: rows = [f'<td>{picture(image)}</td>{row}' for image, row in zip(table['image'], rows, strict=True)]
     return f'<div class=wide><table><tr>{"<th></th>" if picture else ""}{head}</tr>{"".join(f"<tr>{r}</tr>" for r in rows)}</table></div>'
 
-def _thumbnail(file, size):
-    "A small upright copy, or `None` if there is no way"
-    try:
-        with warnings.catch_warnings(action='ignore'), Image.open(file) as im:
-            if im.width*im.height > (Image.MAX_IMAGE_PIXELS or np.inf): return None
-            im = upright(im)
-        im.thumbnail((size, size))
-        return im
-    except Exception: return None # that it cannot be read is a finding already
-
 def _picture(path, image):
     "A photo as an `img` with its data inside"
-    if (im := _thumbnail(path/str(image), 96)) is None: return '–'
-    im.save(buffer := io.BytesIO(), 'JPEG', quality=80)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="{html.escape(str(image))}" width={im.width} height={im.height} src="data:image/jpeg;base64,{data}">'
+    im = thumbnail(path/str(image), 96)
+    return '–' if im is None else html_image(im, str(image))
 
 def _say(rows, status, reason): return pd.DataFrame(dict(status=status, reason=reason), index=rows)
 
@@ -290,14 +265,8 @@ class Audit:
     ) -> Figure:
         "The first photos of a finding, with what is said about each."
         if 'image' not in (table := self.findings[finding]): raise ValueError(f"`finding` {finding!r} has no photos")
-        rows = table[:n]
-        lines = max(1, -(-len(rows)//columns))
-        fig, axes = plt.subplots(lines, columns, figsize=(1.7*columns, 2.4*lines), layout='constrained', squeeze=False)
-        for ax in axes.flat: ax.axis('off')
-        for ax, (_, row) in zip(axes.flat, rows.iterrows(), strict=False):
-            if (im := _thumbnail(self.path/str(row['image']), 160)) is not None: ax.imshow(im)
-            ax.set_title('\n'.join(str(v)[-24:] for v in row[:4]), fontsize=7, parse_math=False)
-        return fig
+        titles = ['\n'.join(str(v)[-24:] for v in row[:4]) for row in table[:n].itertuples(index=False)]
+        return photo_grid([self.path/str(image) for image in table['image'][:n]], titles, columns)
 
     def to_html(self,
         file:str|Path|None=None, # Where to write the page
@@ -305,19 +274,13 @@ class Audit:
         title:str='Audit',       # Heading of the page
     ) -> str:                    # The page
         "All findings on one page that needs nothing else."
-        parts = [f'<h1>{html.escape(title)}</h1><p class=lead>{len(self.df)} photos</p>', _table_html(self.summary.reset_index())]
+        parts = [_table_html(self.summary.reset_index())]
         for name, table in self.findings.items():
             if not len(table): continue
             more = f'<p>{len(table)-rows} more rows are left out here.</p>' if len(table) > rows else ''
             picture = (lambda image: _picture(self.path, image)) if 'image' in table else None
             parts.append(f'<h2>{name}: {FINDINGS[name]}</h2>{_table_html(table[:rows], picture)}{more}')
-        head = ('<meta charset=utf-8><meta name=viewport content="width=device-width">'
-                f'<title>{html.escape(title)}</title><style>{_STYLE}</style>')
-        page = f'<!doctype html><html lang=en><head>{head}</head><body>{"".join(parts)}</body></html>'
-        if file is not None:
-            Path(file).parent.mkdir(parents=True, exist_ok=True)
-            Path(file).write_text(page, encoding='utf-8', errors='replace')
-        return page
+        return html_page(title, f'{len(self.df)} photos', parts, file)
 
     def __repr__(self): return f'Audit of {len(self.df)} photos\n{self.summary.to_string(formatters=dict(share="{:.1%}".format))}'
     def _repr_html_(self): return f'<p>Audit of {len(self.df)} photos</p>{_table_html(self.summary.reset_index())}'

@@ -513,7 +513,7 @@ def download_table(
     again = {again} if isinstance(again, str) else set(again)
     if wrong := [s for s in again if kind(s) in ('ok', 'cached')]:
         raise ValueError(f"`again` takes faults, not {wrong[0]!r}; use `verify` to check files")
-    groups = df['group'].fillna(df['image']).tolist() if 'group' in df else [row['image'] for row in rows]
+    groups = df['group'].where(df['group'].notna() & (df['group'] != ''), df['image']).tolist() if 'group' in df else [row['image'] for row in rows]
     with _strict(), _folder(dest) as hidden, Journal(hidden/'journal.jsonl') as journal:
         todo = []
         for row in rows:
@@ -550,11 +550,11 @@ def with_files(
     manifest:pd.DataFrame, # What came of it
 ) -> pd.DataFrame:         # The same rows in the same order, ready for the rest of the library
     "The table with `image` the file where there is one, `id` the old `image`, and `status` 'ok' or why there is no file."
-    if 'id' in df: raise ValueError("`df` has a column 'id' already, and the old `image` is to go there; rename it first")
     found = manifest.set_index('image').reindex(df['image'].fillna('').astype(str))
     if (lost := found['status'].isna().to_numpy()).any():
         raise ValueError(f"`manifest` has no row for {lost.sum()} images, such as {df['image'][lost].iat[0]!r}; download this table first")
     file = found['file'].to_numpy(object)
     status = found['status'].replace('cached', 'ok').to_numpy(object)
     if 'status' in df: status = df['status'].where(df['status'] != 'ok', status).to_numpy(object)
-    return df.assign(id=df['image'], image=df['image'].where(file == '', file), status=status)
+    ids = {} if 'id' in df else dict(id=df['image']) # a source's own `id` stays
+    return df.assign(**ids, image=df['image'].where(file == '', file), status=status)
