@@ -34,7 +34,8 @@ sys.path.insert(0, str(ROOT/'tests'))
 from faulty_server import Faulty, kind_of, table  # noqa: E402
 from test_download import PASSING, journal, number, photos, process  # noqa: E402
 
-from fashion_fgvc.download import Fault, check_photo, download_table  # noqa: E402
+from fashion_fgvc.download import download_table  # noqa: E402
+from fashion_fgvc.manifest import Fault, check_photo  # noqa: E402
 
 TIMEOUT = 3
 VERSIONS = dict(httpx=httpx.__version__, pillow=PIL.__version__, fastai=fastai.__version__, pandas=pd.__version__)

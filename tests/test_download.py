@@ -18,7 +18,8 @@ import pytest
 from faulty_server import Faulty, body_of, bomb, kind_of, table
 from PIL import ImageFile
 
-from fashion_fgvc.download import Fault, check_photo, download_table, read_manifest
+from fashion_fgvc.download import download_table, read_manifest
+from fashion_fgvc.manifest import Fault, check_photo
 
 ROOT = Path(__file__).parent.parent
 N = 1500
