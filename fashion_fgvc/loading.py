@@ -6,7 +6,7 @@ Docs: https://fashion-fgvc.github.io/fashion_fgvc/loading.html.md"""
 
 # %% auto #0
 __all__ = ['TURNED', 'CACHE_VERSION', 'COLUMNS', 'PhotoError', 'Photo', 'FastImage', 'DctImage', 'encodes', 'cache_settings',
-           'ImageCache', 'cost', 'CachedImage', 'Uncached']
+           'ImageCache', 'cost', 'CachedImage', 'Uncached', 'fast_augment']
 
 # %% ../nbs/05_loading.ipynb #c002
 import hashlib
@@ -35,11 +35,15 @@ from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 from torchvision.transforms.v2.functional import InterpolationMode
 from torchvision.transforms.v2.functional import resize as resize_tensor
 
+from .augment import fast_augment  # noqa: F401 handed on to users of this module
 from .datasets import cache
 from .photos import to_rgb, upright
 from .tables import usable
 
-# %% ../nbs/05_loading.ipynb #c006
+# %% ../nbs/05_loading.ipynb #c003
+_all_ = ['fast_augment']
+
+# %% ../nbs/05_loading.ipynb #c007
 class PhotoError(ValueError):
     "A photo that cannot be decoded"
 
@@ -104,7 +108,7 @@ def _pixels(im):
     "A PIL photo in RGB as a tensor"
     return torch.from_numpy(np.array(im)).permute(2, 0, 1)
 
-# %% ../nbs/05_loading.ipynb #c013
+# %% ../nbs/05_loading.ipynb #c014
 class FastImage(PILImage):
     "A `PILImage` that is decoded, cropped, resized and flipped in one go, when its pixels are wanted."
     _photo = _box = _to = None
@@ -184,7 +188,7 @@ class DctImage(FastImage):
 @ToTensor
 def encodes(self, o:FastImage): return TensorImage(o.tensor())
 
-# %% ../nbs/05_loading.ipynb #c018
+# %% ../nbs/05_loading.ipynb #c019
 CACHE_VERSION = 1 # changes when the same settings would give other pixels
 
 def cache_settings(

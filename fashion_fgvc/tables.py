@@ -33,18 +33,13 @@ def usable(
 
 # %% ../nbs/00_tables.ipynb #c009
 def _flat_labels(df):
-    "Labels in each row, shape `(n,)`, and all labels one after the other; blanks are none"
+    "How many labels each row names, shape `(n,)`, and all labels one after the other; blank ones too"
     if 'labels' not in df and 'label' not in df: raise ValueError(f"`df` has no column 'label' or 'labels'; it has {list(df.columns)}")
-    if 'labels' not in df:
-        there = (df['label'].notna() & (df['label'] != '')).to_numpy()
-        return there.astype(np.int64), df['label'].to_numpy(object)[there]
+    if 'labels' not in df: return np.ones(len(df), np.int64), df['label'].to_numpy(object)
     rows = df['labels'].to_numpy(object)
     if (none := df['labels'].isna().to_numpy()).any(): rows = [[] if no else row for row, no in zip(rows, none, strict=True)]
     if str in set(map(type, rows)): raise ValueError("`labels` must hold a list per row, and holds text; split it, as with df['labels'].str.split('|')")
-    counts, flat = np.fromiter(map(len, rows), np.int64, len(rows)), np.array(list(chain.from_iterable(rows)), dtype=object)
-    blank = pd.isna(flat) | (flat == '')
-    if blank.any(): counts, flat = np.bincount(np.repeat(np.arange(len(df)), counts)[~blank], minlength=len(df)), flat[~blank]
-    return counts, flat
+    return np.fromiter(map(len, rows), np.int64, len(rows)), np.array(list(chain.from_iterable(rows)), dtype=object)
 
 def label_matrix(
     df:pd.DataFrame,      # A table with `label` or `labels`; a blank label, or none, gives an empty row
@@ -52,13 +47,15 @@ def label_matrix(
 ) -> tuple[csr_matrix, list]: # 0 and 1 as int32, shape `(n, c)`, a row per row of `df`; the class names
     "Labels as a sparse matrix with a row per photo and a column per class."
     counts, flat = _flat_labels(df)
-    codes, names = pd.factorize(flat)
-    if vocab is None: vocab = sorted(names)
+    codes, names = pd.factorize(flat) # None and nan have the code -1
+    blank = (codes < 0) | (codes == (list(names).index('') if '' in names else -1))
+    if blank.any(): counts, codes = np.bincount(np.repeat(np.arange(len(df)), counts)[~blank], minlength=len(df)), codes[~blank]
+    if vocab is None: vocab = sorted(name for name in names if name != '')
     if len(set(vocab)) < len(vocab): raise ValueError(f"`vocab` names a class twice: {sorted({v for v in vocab if list(vocab).count(v) > 1})[:5]}")
     column = pd.Series(range(len(vocab)), index=pd.Index(vocab, dtype=object)).reindex(names)
-    if (new := column.index[column.isna()]).size:
+    if (new := column.index[column.isna() & (column.index != '')]).size:
         raise ValueError(f"`vocab` has no class {', '.join(map(repr, new[:5]))} ({len(new)} are missing); add them, or take those labels out of `df`")
-    columns = column.to_numpy().astype(np.int32)[codes] if len(codes) else np.zeros(0, np.int32)
+    columns = column.fillna(-1).to_numpy().astype(np.int32)[codes] if len(codes) else np.zeros(0, np.int32)
     out = csr_matrix((np.ones(len(columns), np.int32), columns, np.concatenate([[0], counts.cumsum()])), shape=(len(df), len(vocab)))
     out.sum_duplicates()
     out.data[:] = 1 # a label that a row names twice is still one label
