@@ -253,7 +253,12 @@ def _ids(rows, file, part):
     "The id of every row, as text"
     ids = _values(rows, 'imageId', 'image_id')
     if None in ids: raise ValueError(f"{file}: {part}[{ids.index(None)}] has neither 'imageId' nor 'image_id'")
-    return list(map(str, ids))
+    return ids if set(map(type, ids)) <= {str} else list(map(str, ids))
+
+def _links(photos):
+    "The link of every photo; of a list the first"
+    links = _values(photos, 'url')
+    return links if set(map(type, links)) <= {str} else [u if isinstance(u, str) else (u or [''])[0] for u in links]
 
 class _Names(dict):
     "Texts of numbers, each made once: equal labels are one object, which saves memory here and time later"
@@ -282,7 +287,7 @@ def read_imaterialist(
         marked, labels = _ids(data.annotations, json_or_zip, 'annotations'), _labels(data.annotations)
         if marked != ids: labels = _match(ids, marked, labels, json_or_zip)
         table['labels'] = labels
-    table['url'] = [u if isinstance(u, str) else (u or [''])[0] for u in _values(data.images, 'url')]
+    table['url'] = _links(data.images)
     out = pd.DataFrame(table | dict(id=id_))
     return judge(out, json_or_zip, dict(image='imageId', label='labelId'), np.arange(len(out)), bad, unit='image')
 
