@@ -218,18 +218,33 @@ class Journal:
     def __exit__(self, *exc): self.file.close()
 
 # %% ../nbs/01a_manifest.ipynb #c025
-def sha256_of(path):
+def sha256_of(
+    path:Path, # A file
+) -> str:      # In hexadecimal digits
+    "The checksum of a file."
     with open(path, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
 
-def recall(row, line, path, limits, again, verify):
-    "The line about a row if it still holds, or None"
+def recall(
+    row:dict,       # What is asked for: `url`
+    line:dict|None, # What the journal says about it
+    path:Path,      # Where its file should be
+    limits:Limits,  # Of this run
+    again:set,      # Faults to ask about again
+    verify:bool,    # Check the SHA-256 of the file, too?
+) -> dict|None:
+    "The line about a row if it still holds, or `None`."
     if line is None or line['url'] != row['url']: return None
     if (status := line['status']) != 'ok': return None if STATUSES[kind(status)].again or again & {status, kind(status)} else line
     intact = line['resize'] == limits.resize and path.is_file() and path.stat().st_size == line['bytes']
     return line if intact and (not verify or sha256_of(path) == line['sha256']) else None
 
-def adopt(row, line, path, limits):
-    "What the journal would say if a kill had not come in between, or None"
+def adopt(
+    row:dict,       # What is asked for: `url`
+    line:dict|None, # What the journal says about it
+    path:Path,      # Where its file should be
+    limits:Limits,  # Of this run
+) -> dict|None:     # `status`, `bytes`, `sha256`, `width`, `height`
+    "What the journal would say if a kill had not come in between, or `None`."
     if line is not None and (line['url'] != row['url'] or line['status'] in ('ok', 'placeholder')) or not path.is_file(): return None
     try:
         with open(path, 'rb') as f: im = check_photo(f, limits)
@@ -237,7 +252,7 @@ def adopt(row, line, path, limits):
     if limits.resize and min(im.size) > limits.resize: return None
     return dict(status='ok', bytes=path.stat().st_size, sha256=sha256_of(path), width=im.width, height=im.height)
 
-# %% ../nbs/01a_manifest.ipynb #c027
+# %% ../nbs/01a_manifest.ipynb #c029
 def find_placeholders(
     records:pd.DataFrame, # Columns `sha256`, `url`, `group`, one row per photo
     least:int=5,          # Rows with one content that make it a placeholder; 0 finds none
