@@ -20,6 +20,7 @@ from fastai.torch_core import default_device
 from fastai.vision.augment import Resize, aug_transforms
 from fastcore.basics import listify
 from fastcore.meta import delegates
+from fasttransform import Transform
 
 from .augment import AUGMENT
 from .crops import RandomArea
@@ -27,28 +28,28 @@ from .loading import FastImage, ImageCache, PhotoError, Uncached, cache_settings
 from .tables import usable
 
 # %% ../nbs/06_blocks.ipynb #c006
-class PhotoPath:
+class PhotoPath(Transform):
     "The full path of a row's photo."
     def __init__(self,
         path:str|Path='.', # Image root
-    ): self.path = Path(path)
-    def __call__(self, row): return self.path/row['image']
+    ): super().__init__(); self.path = Path(path)
+    def encodes(self, row): return self.path/row['image']
 
-class Column:
+class Column(Transform):
     "The value of a row in the column `name`."
     def __init__(self,
         name:str, # A column of the table
-    ): self.name = name
-    def __call__(self, row): return row[self.name]
+    ): super().__init__(); self.column = name
+    def encodes(self, row): return row[self.column]
 
-class OpenPhoto:
+class OpenPhoto(Transform):
     "Open a photo, from a cache if it is there; if that fails, say which one."
     def __init__(self,
         img_cls=FastImage, # `FastImage`, `DctImage`, fastai's `PILImage`, or `PILImageBW` for one channel
         path:str|Path='.', # Image root, for ids in the cache
         cache:ImageCache|None=None, # Photos that have been cropped and resized already
-    ): self.img_cls, self.path, self.cache = img_cls, Path(path), cache
-    def __call__(self, file):
+    ): super().__init__(); self.img_cls, self.path, self.cache = img_cls, Path(path), cache
+    def encodes(self, file):
         if self.cache is not None and isinstance(file, Path) and file.is_relative_to(self.path):
             if (image := file.relative_to(self.path).as_posix()) in self.cache: return self.cache.open(image)
         try: return self.img_cls.create(file)

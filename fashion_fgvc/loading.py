@@ -188,7 +188,7 @@ class DctImage(FastImage):
 @ToTensor
 def encodes(self, o:FastImage): return TensorImage(o.tensor())
 
-# %% ../nbs/05_loading.ipynb #c021
+# %% ../nbs/05_loading.ipynb #c023
 CACHE_VERSION = 1 # changes when the same settings would give other pixels
 
 def cache_settings(

@@ -11,6 +11,7 @@ __all__ = ['Predictions', 'predict', 'submission']
 import json
 import os
 import pickle
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -170,16 +171,16 @@ class _Views(Dataset):
     def __len__(self): return len(self.source.ids)
     def __getitem__(self, i):
         try: photos = {cls: self.source.open(i, cls) for cls in {cls for cls, _ in self.views}}
-        except FileNotFoundError: return i, None, 'missing'
-        except Exception: return i, None, 'corrupt'
-        try: return i, [tfms(photos[cls]) for cls, tfms in self.views], 'ok'
-        except PhotoError: return i, None, 'corrupt' # found out when the pixels were wanted
-        except Exception: return i, None, 'unusable'
+        except FileNotFoundError: return i, None, 'missing', ''
+        except Exception: return i, None, 'corrupt', ''
+        try: return i, [tfms(photos[cls]) for cls, tfms in self.views], 'ok', ''
+        except PhotoError: return i, None, 'corrupt', '' # found out when the pixels were wanted
+        except Exception as e: return i, None, 'unusable', f'{type(e).__name__}: {e}'
 
 def _collate(rows):
-    "Positions and statuses of a batch, and its readable photos stacked, a tensor per view"
-    good = [views for _, views, status in rows if status == 'ok']
-    return [i for i, *_ in rows], [status for *_, status in rows], [torch.stack(list(v)) for v in zip(*good, strict=True)]
+    "Positions and statuses of a batch, why photos are unusable, and the good ones stacked, a tensor per view"
+    good = [views for _, views, status, _ in rows if status == 'ok']
+    return [r[0] for r in rows], [r[2] for r in rows], [r[3] for r in rows], [torch.stack(list(v)) for v in zip(*good, strict=True)]
 
 def _image_class(dls):
     "What a loader opens photos as"
@@ -221,17 +222,19 @@ def predict(
     n, bs = len(source.ids), bs or dls.valid.bs
     workers = dls.valid.fake_l.num_workers if num_workers is None else num_workers
     loader = DataLoader(_Views(source, list(views.values())), batch_size=bs, num_workers=workers if n > bs else 0, collate_fn=_collate)
-    probs, status = np.full((n, len(vocab)), np.nan, np.float32), np.full(n, 'ok', object)
+    probs, status, reasons = np.full((n, len(vocab)), np.nan, np.float32), np.full(n, 'ok', object), np.full(n, '', object)
     modes = [m.model.training for m in members]
     for m in members: m.model.to(m.dls.device).eval()
     try:
         with torch.no_grad():
-            for rows, said, xs in progress_bar(loader, leave=False) if progress and n > bs else loader:
-                status[rows] = said
+            for rows, said, why, xs in progress_bar(loader, leave=False) if progress and n > bs else loader:
+                status[rows], reasons[rows] = said, why
                 good = [row for row, s in zip(rows, said, strict=True) if s == 'ok']
                 if good: probs[good] = combine(_see(m, xs[v], tta) for m, v in zip(members, which, strict=True)).cpu().numpy()
     finally:
         for m, mode in zip(members, modes, strict=True): m.model.train(mode)
+    if (bad := np.flatnonzero(status == 'unusable')).size:
+        warnings.warn(f"{len(bad)} photos cannot be brought into the form that the network wants, first {source.ids[bad[0]]!r}: {reasons[bad[0]]}", stacklevel=2)
     return Predictions(source.ids, probs, vocab, source.targs, status)
 
 # %% ../nbs/12_predictions.ipynb #c021
