@@ -60,6 +60,8 @@ def light_table(
     return np.round(255/(1+np.exp(-contrast*(x+logit(brightness))))).astype(np.uint8)
 
 # %% ../nbs/04a_augment.ipynb #c012
+cv2.setNumThreads(0) # loaders have processes of their own; threads in each would only be in each other's way
+
 class FastAugment(RandTransform):
     "fastai's `aug_transforms` for one photo, as one warp of bytes and one table."
     split_idx, order = 0, 6 # training only; after `ToTensor`, which has order 5

@@ -6,26 +6,28 @@ Docs: https://fashion-fgvc.github.io/fashion_fgvc/blocks.html.md"""
 
 # %% auto #0
 __all__ = ['PhotoPath', 'Column', 'OpenPhoto', 'split_rows', 'augment_tfms', 'photo_tfms', 'single_label_block',
-           'multi_label_block', 'check_table', 'find_cache', 'dataloaders']
+           'multi_label_block', 'Rows', 'PhotoDL', 'check_table', 'find_cache', 'dataloaders']
 
 # %% ../nbs/06_blocks.ipynb #c002
 import random
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import torch
 from fastai.data.block import CategoryBlock, DataBlock, MultiCategoryBlock, TransformBlock
-from fastai.data.core import DataLoaders
+from fastai.data.core import DataLoaders, TfmdDL
 from fastai.data.transforms import IntToFloatTensor
-from fastai.torch_core import default_device
+from fastai.torch_core import TensorCategory, TensorMultiCategory, default_device
 from fastai.vision.augment import Resize, aug_transforms
-from fastcore.basics import listify
+from fastcore.basics import chunked, listify
 from fastcore.meta import delegates
 from fasttransform import Transform
 
 from .augment import AUGMENT
 from .crops import RandomArea
 from .loading import FastImage, ImageCache, PhotoError, Uncached, cache_settings
-from .tables import usable
+from .tables import label_matrix, usable
 
 # %% ../nbs/06_blocks.ipynb #c006
 class PhotoPath(Transform):
@@ -87,7 +89,7 @@ def photo_tfms(
 
 def _block(target, column, path, img_cls, cache, kwargs):
     "A `DataBlock` for a table"
-    photo = TransformBlock(type_tfms=OpenPhoto(img_cls, path, cache), batch_tfms=IntToFloatTensor)
+    photo = TransformBlock(type_tfms=OpenPhoto(img_cls, path, cache), batch_tfms=IntToFloatTensor, dl_type=PhotoDL)
     if cache is not None: kwargs = kwargs | dict(crop=[Uncached(t) for t in listify(kwargs.get('crop'))])
     batch_tfms = None
     if kwargs.get('augment') == 'full' and default_device().type == 'cuda': # there fastai's batch transforms cost next to nothing
@@ -118,6 +120,35 @@ def multi_label_block(
     return _block(MultiCategoryBlock(vocab=vocab), 'labels', path, img_cls, cache, kwargs)
 
 # %% ../nbs/06_blocks.ipynb #c011
+class Rows:
+    "What a loader needs to know of its rows: files and targets"
+    def __init__(self,
+        df:pd.DataFrame, # The rows, in the order of the data set
+        path:str|Path,   # Image root
+        opener,          # Opens a file
+        vocab:list,      # Class names
+    ):
+        self.files, self.opener, self.several = [Path(path)/image for image in df['image']], opener, 'labels' in df
+        matrix = label_matrix(df, vocab)[0]
+        self.targets = matrix if self.several else matrix.indices
+
+    def open(self, i): return self.opener.encodes(self.files[i])
+
+    def target(self, rows):
+        "Targets of some rows, as fastai's blocks give them"
+        if self.several: return TensorMultiCategory(torch.from_numpy(self.targets[rows].toarray()).float())
+        return TensorCategory(torch.from_numpy(self.targets[rows].astype(np.int64)))
+
+class PhotoDL(TfmdDL):
+    "A fastai loader that makes batches of photos from `Rows`, if its data set has them in `rows`."
+    def create_batches(self, samps):
+        rows = self.dataset.__dict__.get('rows')
+        if rows is None or self.before_batch.fs: yield from super().create_batches(samps); return
+        for at in chunked(samps, self.bs, drop_last=self.drop_last):
+            photos = [self.after_item(rows.open(i)) for i in at]
+            yield torch.stack([p.as_subclass(torch.Tensor) for p in photos]).as_subclass(type(photos[0])), rows.target(at)
+
+# %% ../nbs/06_blocks.ipynb #c013
 def check_table(
     df:pd.DataFrame, # A table
     path:str|Path,   # Image root
@@ -176,7 +207,8 @@ def dataloaders(
     column = 'labels' if 'labels' in df else 'label'
     if vocab is None: vocab = sorted(set(df[column][usable(df)].explode().dropna())-{''})
     block = {'label': single_label_block, 'labels': multi_label_block}[column]
-    block = block(vocab=vocab, path=path, img_cls=img_cls, cache=find_cache(cache, df, path, size, crop, **kwargs), size=size, crop=crop, **kwargs)
-    dls = block.dataloaders(df, path=path, bs=bs, num_workers=num_workers)
+    cache = find_cache(cache, df, path, size, crop, **kwargs)
+    dls = block(vocab=vocab, path=path, img_cls=img_cls, cache=cache, size=size, crop=crop, **kwargs).dataloaders(df, path=path, bs=bs, num_workers=num_workers)
+    for dl, rows in zip(dls.loaders, split_rows(df), strict=True): dl.dataset.rows = Rows(df.iloc[rows], path, OpenPhoto(img_cls, path, cache), vocab)
     dls.train.rng = random.Random(seed)
     return dls

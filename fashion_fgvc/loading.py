@@ -93,7 +93,7 @@ class Photo:
                 im.draft('RGB', (int(self.size[0]*w/(r-l)), int(self.size[1]*h/(d-u))))
                 sx, sy = im.size[0]/self.size[0], im.size[1]/self.size[1]
                 return _pixels(to_rgb(im).resize((w, h), Image.Resampling.BILINEAR, box=(l*sx, u*sy, r*sx, d*sy)))
-        x = self.pixels()[:, u:d, l:r]
+        x = self.pixels()[:, u:d, l:r][None].contiguous(memory_format=torch.channels_last)[0] # bytes of a pixel side by side, as all that follows wants them
         return x if (r-l, d-u) == (w, h) else resize_tensor(x, [h, w], InterpolationMode.BILINEAR, antialias=True)
 
 class _Complaints:
