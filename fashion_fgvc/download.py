@@ -169,15 +169,19 @@ def run_in_thread(
     "Run `work` in an event loop and a thread of its own; an interruption stops it, and what it raises is raised here."
     started = Future()
     async def main():
-        started.set_result((asyncio.get_running_loop(), asyncio.current_task()))
+        started.set_result(asyncio.get_running_loop())
         await work()
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(lambda: asyncio.run(main()))
         try:
             while not wait([future], .1).done: tick()
         except BaseException:
-            loop, task = started.result()
-            with suppress(RuntimeError): loop.call_soon_threadsafe(task.cancel) # the loop may have just ended
+            loop = started.result()
+            def stop():
+                for task in asyncio.all_tasks(loop): task.cancel()
+            while not future.done(): # more than once, because a cancellation can get lost in a connection that is just being closed
+                with suppress(RuntimeError): loop.call_soon_threadsafe(stop) # the loop may have just ended
+                wait([future], .2)
             raise
     future.result()
 
