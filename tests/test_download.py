@@ -37,7 +37,9 @@ def process(df, dest, **changes):
     "The same download in a process of its own"
     table = Path(dest).with_suffix('.table.csv')
     df.to_csv(table, index=False)
-    code = f"import pandas as pd\nfrom fashion_fgvc.download import download_table\n" \
+    # a shell that starts the tests in the background has them ignore SIGINT, and a child inherits that
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" \
+           f"import pandas as pd\nfrom fashion_fgvc.download import download_table\n" \
            f"download_table(pd.read_csv({str(table)!r}, keep_default_na=False), {str(dest)!r}, **{LIMITS | changes!r})"
     return subprocess.Popen([sys.executable, '-c', code], cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
