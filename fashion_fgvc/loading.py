@@ -337,9 +337,10 @@ def cost(
     return int(n*h*w*3/(1 if kind == 'raw' else 7))
 
 def _write(file, save):
-    "Write a file under another name, then give it its own"
+    "Write a file under another name, which no other process uses, then give it its own"
+    part = file.with_name(f'.{os.getpid()}-{file.name}')
     try:
-        save(part := file.with_name('.'+file.name))
+        save(part)
         os.replace(part, file)
     finally: part.unlink(missing_ok=True)
 
