@@ -25,10 +25,7 @@ from fastprogress.fastprogress import progress_bar
 from filelock import FileLock
 
 # %% ../nbs/00b_archives.ipynb #c006
-def _digest(stream):
-    h = hashlib.sha256()
-    while chunk := stream.read(1 << 20): h.update(chunk)
-    return h.hexdigest()
+def _digest(stream): return hashlib.file_digest(stream, 'sha256').hexdigest()
 
 @cache
 def _checksums(file, size, mtime):

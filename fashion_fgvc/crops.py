@@ -27,12 +27,13 @@ from .photos import to_rgb
 from .tables import usable
 
 # %% ../nbs/04_crops.ipynb #c006
+def _edge(px): return np.concatenate([px[0], px[-1], px[:, 0], px[:, -1]]) # the pixels along the four sides
+
 def edge_colour(
     photo:Image.Image, # Any mode that has numbers for colours
 ) -> np.ndarray:       # The median along the four edges, 0 to 255, shape `(channels,)`
     "The colour of the background of a catalogue photo."
-    px = np.asarray(photo).reshape(*photo.size[::-1], -1)
-    return np.median(np.concatenate([px[0], px[-1], px[:, 0], px[:, -1]]), 0)
+    return np.median(_edge(np.asarray(photo).reshape(*photo.size[::-1], -1)), 0)
 
 def _fill(photo, fill):
     "A colour in the mode of the photo: L, RGB or RGBA"
@@ -176,8 +177,7 @@ class CropForeground(BoxCrop):
             if alpha.min() < 128 <= alpha.max(): return alpha > 127
         small = to_rgb(photo).reduce(tuple(max(1, n//256) for n in photo.size))
         differs = (abs(np.asarray(small, np.int16) - edge_colour(small)) > self.tol).any(2)
-        edge = np.concatenate([differs[0], differs[-1], differs[:, 0], differs[:, -1]])
-        return None if edge.mean() > 1-self.plain else differs
+        return None if _edge(differs).mean() > 1-self.plain else differs
 
     def _masked(self, photo):
         "What the user's own function says"

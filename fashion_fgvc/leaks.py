@@ -20,6 +20,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.tree import DecisionTreeClassifier
 
 from .duplicates import label_text
+from .tables import label_matrix
 
 # %% ../nbs/02c_leaks.ipynb #c005
 _WORD = re.compile(r'[^\W\d_]{3,}|[^\W_]+') # three letters or more; else letters and digits as they come
@@ -42,6 +43,11 @@ def count_words(
 # %% ../nbs/02c_leaks.ipynb #c007
 _COLUMNS = ['field', 'token', 'label', 'rows', 'precision', 'base', 'covers']
 
+def _labels(df):
+    "Rows by labels, and the labels"
+    matrix, vocab = label_matrix(df)
+    return csr_array(matrix), np.array(vocab, dtype=object)
+
 def _label_lists(df): return df['labels'] if 'labels' in df else df['label'].map(lambda label: [label])
 
 def leaking_words(
@@ -53,7 +59,7 @@ def leaking_words(
     alpha:float=.001,     # Chance that any word at all is named by accident
 ) -> pd.DataFrame:        # `token`, `label`, `rows`, `precision`, `base` (the label's share of all rows), `covers` (share of its rows)
     "Words that give a label away, those that cover most first."
-    labels, vocab = _incidence(_label_lists(df))
+    labels, vocab = _labels(df)
     n, rows, sizes = len(df), np.asarray(table.sum(0)), np.asarray(labels.sum(0))
     often = np.flatnonzero(rows >= min_rows)
     both = (table[:, often].T @ labels).tocoo()
@@ -103,7 +109,7 @@ def _folders(df):
 
 def _trees(fields, df):
     "What a tree can tell from each group of numbers: all labels at once, or each of several"
-    labels, vocab = _incidence(_label_lists(df))
+    labels, vocab = _labels(df)
     each = {label: labels[:, [i]].toarray()[:, 0] for i, label in enumerate(vocab)}
     targets = each if 'labels' in df else {'any': label_text(df).to_numpy()}
     for field, x in fields.items():

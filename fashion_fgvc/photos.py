@@ -24,6 +24,7 @@ from fastprogress.fastprogress import progress_bar
 from PIL import Image, ImageChops, ImageFile, ImageOps
 
 from . import datasets
+from .tables import usable
 
 # %% ../nbs/02a_photos.ipynb #c006
 def to_rgb(
@@ -149,7 +150,7 @@ def read_photos(
         raise ValueError(f"`image` must be unique, {df['image'][df['image'].duplicated()].iat[0]!r} is there twice")
     path, folder = Path(path), _cache_folder(path)
     images = df['image'].astype(str)
-    skip = df['status'] != 'ok' if 'status' in df else pd.Series(False, index=df.index)
+    skip = pd.Series(~usable(df), index=df.index)
     wanted = pd.DataFrame([(i, *_stamp(path/i)) for i in images[~skip]], columns=['image', 'mtime', 'bytes'])
     known = (_read(folder) if cache else _read(folder/'none')).drop_duplicates(['image', 'mtime', 'bytes'], keep='last')
     found = wanted.merge(known.astype(dict(mtime='int64', bytes='int64')), on=['image', 'mtime', 'bytes'])
