@@ -1,0 +1,90 @@
+"""Do faster loaders train as well? Test accuracy over seeds on real photos, everything equal but the loader.
+
+    python benchmarks/accuracy.py [--study loaders dct] [--seeds 0 1 2]
+
+* loaders: `clothing_small` at 128 px; plain fastai (`PILImage`, `RandomResizedCrop`, `aug_transforms`), ours from the files, and ours from a cache;
+* dct: `dress_patterns` at 56 px, from photos of which the decoder may leave out half of every line; exact decoding and `DctImage`.
+
+One learner for all: MobileNetV2 with local weights, one epoch of the head, then all layers, one cycle each, the last epoch counts. Needs FASHION_FGVC_DATA with `clothing_small`, `dress_patterns` and `weights`.
+A run that has its row in benchmarks/accuracy.csv is not repeated, so a stopped benchmark goes on where it was.
+"""
+import argparse
+import os
+import platform
+import time
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+import torch
+from fastai.data.block import CategoryBlock, DataBlock
+from fastai.data.transforms import ColReader
+from fastai.torch_core import set_seed
+from fastai.vision.augment import RandomResizedCrop, aug_transforms
+from fastai.vision.data import ImageBlock
+
+from fashion_fgvc.blocks import dataloaders, split_rows
+from fashion_fgvc.datasets import load, root
+from fashion_fgvc.learners import mobilenetv2_tf
+from fashion_fgvc.loading import DctImage
+from fashion_fgvc.metrics import class_report
+from fashion_fgvc.predictions import predict
+from fashion_fgvc.tables import split_hash, split_table
+from fashion_fgvc.training import fit_two_stage
+
+FILE = Path(__file__).parent/'accuracy.csv'
+
+
+def plain(df, path, size):
+    "Loaders as fastai's own documentation builds them"
+    return DataBlock((ImageBlock, CategoryBlock), get_x=ColReader('image', pref=f'{path}/'), get_y=ColReader('label'), splitter=split_rows,
+                     item_tfms=RandomResizedCrop(size, min_scale=.6), batch_tfms=aug_transforms()).dataloaders(df, bs=32, num_workers=1)
+
+
+def ours(df, path, size, **kwargs): return dataloaders(df, path, size=size, bs=32, num_workers=1, **(dict(augment='full') | kwargs))
+
+
+STUDIES = dict(
+    loaders=dict(data='clothing_small', size=128, epochs=4, arms=dict(fastai=plain, ours=ours, cache=lambda *args: ours(*args, cache=True))),
+    dct=dict(data='dress_patterns', size=56, epochs=4, arms=dict(exact=lambda *args: ours(*args, augment='light', min_scale=.8),
+                                                                 dct=lambda *args: ours(*args, augment='light', min_scale=.8, img_cls=DctImage))))
+
+
+def run(study, arm, seed):
+    "Train and test once; a row of the table"
+    about = STUDIES[study]
+    path, df = load(about['data'])
+    if 'test' not in set(df.get('split', [])): df = split_table(df, valid=.1, test=.2)
+    set_seed(seed, reproducible=True)
+    learn = mobilenetv2_tf(about['arms'][arm](df, path, about['size']), pretrained=root()/'weights/mobilenetv2_100_imagenet.safetensors', seed=seed)
+    t = time.perf_counter()
+    with learn.no_bar(), learn.no_logging(): fit_two_stage(learn, 1, about['epochs'], lr=3e-3, lr_full=1e-3, bf16=True, seed=seed)
+    seconds = time.perf_counter()-t
+    scores = {}
+    for part in ('valid', 'test'):
+        preds = predict(learn, df[df['split'] == part], path=path, progress=False)
+        report = class_report(preds)
+        scores |= {part: preds.metrics()['accuracy'], f'{part}_f1_macro': report.loc['macro', 'f1']}
+        if part == 'test': scores |= {f'test_f1_{c}': report.loc[c, 'f1'] for c in ('stripes', 'squares', 'chevron', 'houndstooth') if c in report.index}
+    return dict(study=study, arm=arm, seed=seed, **scores, seconds=seconds, data=about['data'], size=about['size'], epochs=about['epochs'], split=split_hash(df), threads=torch.get_num_threads(),
+                cpus=os.cpu_count(), python=platform.python_version(), **{f'{name}_version': version(name) for name in ('fastai', 'torch', 'timm')})
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--study', nargs='*', default=list(STUDIES), choices=list(STUDIES))
+    p.add_argument('--seeds', nargs='*', type=int, default=[0, 1, 2])
+    args = p.parse_args()
+    warnings.simplefilter('ignore')
+    for study in args.study:
+        for seed in args.seeds:
+            for arm in STUDIES[study]['arms']:
+                done = pd.read_csv(FILE) if FILE.is_file() else pd.DataFrame(columns=['study', 'arm', 'seed'])
+                if ((done['study'] == study) & (done['arm'] == arm) & (done['seed'] == seed)).any(): continue
+                pd.concat([done, pd.DataFrame([run(study, arm, seed)])], ignore_index=True).round(4).to_csv(FILE, index=False)
+    table = pd.read_csv(FILE)
+    print(table.groupby(['study', 'arm'])[[c for c in table if c.startswith(('valid', 'test'))] + ['seconds']].agg(['mean', 'std']).round(3).T)
+
+
+if __name__ == '__main__': main()
