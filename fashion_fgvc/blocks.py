@@ -6,7 +6,8 @@ Docs: https://fashion-fgvc.github.io/fashion_fgvc/blocks.html.md"""
 
 # %% auto #0
 __all__ = ['PhotoPath', 'Column', 'OpenPhoto', 'split_rows', 'augment_tfms', 'photo_tfms', 'single_label_block',
-           'multi_label_block', 'Rows', 'PhotoDL', 'stack_photos', 'check_table', 'find_cache', 'dataloaders']
+           'multi_label_block', 'Rows', 'PhotoDL', 'ByteToFloat', 'stack_photos', 'check_table', 'find_cache',
+           'dataloaders']
 
 # %% ../nbs/06_blocks.ipynb #c002
 import random
@@ -19,7 +20,7 @@ import torch
 from fastai.data.block import CategoryBlock, DataBlock, MultiCategoryBlock, TransformBlock
 from fastai.data.core import DataLoaders, TfmdDL
 from fastai.data.transforms import IntToFloatTensor
-from fastai.torch_core import TensorCategory, TensorMultiCategory, default_device
+from fastai.torch_core import TensorCategory, TensorImage, TensorMultiCategory, default_device
 from fastai.vision.augment import Resize, aug_transforms
 from fastcore.basics import chunked, listify
 from fastcore.meta import delegates
@@ -90,7 +91,7 @@ def photo_tfms(
 
 def _block(target, column, path, img_cls, cache, kwargs):
     "A `DataBlock` for a table"
-    photo = TransformBlock(type_tfms=OpenPhoto(img_cls, path, cache), batch_tfms=IntToFloatTensor, dl_type=PhotoDL)
+    photo = TransformBlock(type_tfms=OpenPhoto(img_cls, path, cache), batch_tfms=ByteToFloat, dl_type=PhotoDL)
     if cache is not None: kwargs = kwargs | dict(crop=[Uncached(t) for t in listify(kwargs.get('crop'))])
     batch_tfms = None
     if kwargs.get('augment') == 'full' and default_device().type == 'cuda': # there fastai's batch transforms cost next to nothing
@@ -148,6 +149,12 @@ class PhotoDL(TfmdDL):
         for at in chunked(samps, self.bs, drop_last=self.drop_last):
             photos = [self.after_item(rows.open(i)) for i in at]
             yield stack_photos(photos), rows.target(at)
+
+class ByteToFloat(IntToFloatTensor):
+    "fastai's `IntToFloatTensor`; on a CPU in one pass by one thread, which leaves the other cores to the loader's workers."
+    def encodes(self, o:TensorImage):
+        if o.device.type != 'cpu' or o.dtype != torch.uint8: return super().encodes(o)
+        return TensorImage(torch.from_numpy(np.true_divide(o.as_subclass(torch.Tensor).numpy(), np.float32(self.div), dtype=np.float32)))
 
 def stack_photos(
     photos:list, # Tensors of one shape, `(c, h, w)`

@@ -95,7 +95,7 @@ def _pixels(im):
 
 def _resized(x, w, h):
     "Rows first, then columns: twice as fast as both at once, and as exact"
-    x = x[None].contiguous(memory_format=torch.channels_last) # bytes of a pixel side by side, as all that follows wants them
+    x = torch.from_numpy(np.ascontiguousarray(x.permute(1, 2, 0).numpy())).permute(2, 0, 1)[None] # bytes of a pixel side by side, as all that follows wants them
     for size in ([h, x.shape[3]], [h, w]):
         if list(x.shape[2:]) != size: x = resize_tensor(x, size, InterpolationMode.BILINEAR, antialias=True)
     return x[0]
