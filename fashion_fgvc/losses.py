@@ -48,6 +48,7 @@ class CrossEntropy(Module):
         pred, # Scores, shape `(n, c)`
         targ, # Classes, shape `(n,)`
     ):
+        pred, targ = (t.as_subclass(torch.Tensor) for t in (pred, targ)) # fastai's types do not mix here
         loss = F.cross_entropy(pred, targ, reduction='none', label_smoothing=self.smoothing)
         if self.weight is not None: loss = loss*self.weight.to(pred.device, pred.dtype)[targ]
         return {'mean': loss.mean, 'sum': loss.sum, 'none': lambda: loss}[self.reduction]()
