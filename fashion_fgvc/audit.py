@@ -27,7 +27,8 @@ from sklearn.preprocessing import StandardScaler
 from .duplicates import across_splits, conflicts, find_duplicates
 from .leaks import find_leaks, fold
 from .pages import html_image, html_page, photo_grid
-from .photos import NOTES, UNUSABLE, read_photos, thumbnail
+from .photos import NOTES, UNUSABLE, read_photos
+from .pixels import thumbnail
 
 # %% ../nbs/03_audit.ipynb #c006
 _PARTS = ('train', 'valid', 'test')

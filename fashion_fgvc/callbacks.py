@@ -8,7 +8,6 @@ Docs: https://fashion-fgvc.github.io/fashion_fgvc/callbacks.html.md"""
 __all__ = ['random_states', 'set_random_states', 'Checkpoint', 'KeepBest', 'EMA', 'GrowPhotos']
 
 # %% ../nbs/10a_callbacks.ipynb #c002
-import os
 import random
 from pathlib import Path
 
@@ -20,6 +19,8 @@ from fastai.learner import Callback, Learner
 from fastai.vision.augment import Resize
 from fastcore.foundation import L
 from fasttransform import Pipeline
+
+from .archives import whole_file
 
 # %% ../nbs/10a_callbacks.ipynb #c006
 def random_states(
@@ -78,12 +79,7 @@ class Checkpoint(Callback):
         if self.replaying: return
         state = dict(stage=self.stage, epoch=self.epoch, about=self.about, model=self.model.state_dict(), opt=_plain(self.opt.state_dict()), random=random_states(self.learn),
                      callbacks={cb.name: cb.state_dict() for cb in self.learn.cbs if hasattr(cb, 'state_dict')}, record=self._record())
-        part = self.file.with_name(f'.{os.getpid()}-{self.file.name}')
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.save(state, part)
-            os.replace(part, self.file)
-        finally: part.unlink(missing_ok=True)
+        with whole_file(self.file) as file: torch.save(state, file)
 
     def after_fit(self):
         if self.start == self.n_epoch: self._restore_record()

@@ -23,7 +23,7 @@ from fastcore.basics import store_attr
 from fasttransform import DisplayedTransform
 from PIL import ImageColor
 
-from .photos import to_rgb
+from .pixels import to_rgb
 from .tables import usable
 
 # %% ../nbs/04_crops.ipynb #c006

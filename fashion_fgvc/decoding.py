@@ -22,7 +22,7 @@ from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2.functional import InterpolationMode
 from torchvision.transforms.v2.functional import resize as resize_tensor
 
-from .photos import to_rgb, upright
+from .pixels import to_rgb, upright
 
 # %% ../nbs/04a_decoding.ipynb #c006
 class PhotoError(ValueError):

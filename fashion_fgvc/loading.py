@@ -29,6 +29,7 @@ from fasttransform import DisplayedTransform, Pipeline
 from PIL import Image
 from torchvision.io import encode_jpeg
 
+from .archives import whole_file
 from .augment import FastAugment, fast_augment  # noqa: F401 handed on to users of this module
 from .datasets import cache
 from .decoding import DctImage, FastImage, Photo, PhotoError  # noqa: F401
@@ -121,7 +122,7 @@ class ImageCache:
         wanted = df['image'][usable(df)].tolist()
         if not (folder/'settings.json').exists():
             if kind == 'auto': kind = 'raw' if math.prod(settings['size'])*3*len(wanted) <= raw_limit else 'jpeg'
-            _write(folder/'settings.json', lambda f: f.write_text(json.dumps(settings | dict(kind=kind, quality=quality))))
+            with whole_file(folder/'settings.json') as file: file.write_text(json.dumps(settings | dict(kind=kind, quality=quality)))
         self = cls(folder)
         if different := [k for k, v in settings.items() if self.settings[k] != v]:
             raise ValueError(f"`folder` {folder} is a cache with {different[0]} {self.settings[different[0]]}, not {settings[different[0]]}; choose another folder")
@@ -170,8 +171,8 @@ class ImageCache:
         index = pd.DataFrame([row for row, _ in rows]).assign(start=ends-[len(data) for _, data in rows], end=ends)[_INDEX]
         name = f"part-{len(list(self.folder.glob('part-*.parquet'))):05}-{os.getpid()}"
         try:
-            _write(self.folder/f'{name}.npy', lambda f: np.save(f.open('wb'), np.concatenate([data for _, data in rows])))
-            _write(self.folder/f'{name}.parquet', lambda f: index.to_parquet(f, index=False))
+            with whole_file(self.folder/f'{name}.npy') as file: np.save(file, np.concatenate([data for _, data in rows]))
+            with whole_file(self.folder/f'{name}.parquet') as file: index.to_parquet(file, index=False)
         except OSError as e: raise OSError(f"the cache {self.folder} could not be written ({e}); what was finished stays usable, build again to go on") from e
 
 _INDEX = ['image', 'status', 'sha256', 'bytes', 'mtime', 'start', 'end']
@@ -184,14 +185,6 @@ def cost(
     "What a cache takes."
     h, w = (size, size) if isinstance(size, int) else size
     return int(n*h*w*3/(1 if kind == 'raw' else 7))
-
-def _write(file, save):
-    "Write a file under another name, which no other process uses, then give it its own"
-    part = file.with_name(f'.{os.getpid()}-{file.name}')
-    try:
-        save(part)
-        os.replace(part, file)
-    finally: part.unlink(missing_ok=True)
 
 class CachedImage(FastImage):
     "A photo that has been cropped and resized already."

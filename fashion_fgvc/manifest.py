@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from PIL import Image, ImageOps
+from PIL import Image
 
+from .pixels import upright
 from .tables import SUFFIXES
 
 # %% ../nbs/01a_manifest.ipynb #c006
@@ -160,10 +161,9 @@ def check_photo(
 # %% ../nbs/01a_manifest.ipynb #c018
 def _resized(im, side):
     "A JPEG with a short side of at most `side` px, upright, RGB"
-    im = ImageOps.exif_transpose(im)
-    if im.has_transparency_data: im = Image.alpha_composite(Image.new('RGBA', im.size, 'white'), im.convert('RGBA'))
+    im = upright(im)
     scale = min(1, side/min(im.size))
-    im = im.convert('RGB').resize([round(n*scale) for n in im.size], Image.Resampling.LANCZOS)
+    im = im.resize([round(n*scale) for n in im.size], Image.Resampling.LANCZOS)
     im.save(body := BytesIO(), 'JPEG', quality=92)
     return im, body
 

@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from .photos import thumbnail
+from .pixels import thumbnail
 
 # %% ../nbs/02d_pages.ipynb #c005
 def photo_grid(

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 from fastprogress.fastprogress import progress_bar
 
+from .archives import whole_file
 from .cached import cached_features, fit_cached
 from .metrics import class_report
 from .tables import split_hash
@@ -48,10 +49,7 @@ def _append(csv, rows):
     if not csv: return
     csv, new = Path(csv), pd.DataFrame(rows)
     table = pd.concat([pd.read_csv(csv), new], ignore_index=True) if csv.is_file() else new
-    csv.parent.mkdir(parents=True, exist_ok=True)
-    part = csv.with_name(f'.{os.getpid()}-{csv.name}')
-    table.to_csv(part, index=False)
-    os.replace(part, csv)
+    with whole_file(csv) as file: table.to_csv(file, index=False)
 
 def _body_key(learn):
     "A fingerprint of a body's weights"
