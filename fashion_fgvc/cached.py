@@ -114,7 +114,7 @@ def fit_cached(
     sub = head_learner(learn, learn.features)
     sub.logger, quiet = learn.logger, not progress or not hasattr(learn, 'progress')
     with no_random(seed, reproducible=False) if seed is not None else nullcontext(), sub.no_bar() if quiet else nullcontext():
-        learn.rates = getattr(learn, 'rates', {}) | dict(frozen=lr or find_lr(sub, show=False, seed=seed or 0))
+        learn.rates = sub.rates = getattr(learn, 'rates', {}) | dict(frozen=lr or find_lr(sub, show=False, seed=seed or 0))
         one_cycle(sub, epochs, learn.rates['frozen'], cbs=cbs, **kwargs)
     for dl, own in zip(learn.dls.loaders, sub.dls.loaders, strict=True): dl.rng = own.rng
     learn.recorder.values, learn.final_record = sub.recorder.values, sub.final_record

@@ -57,7 +57,7 @@ def training_cbs(
     patience:int|None=None, # Stop after so many epochs in which `keep` (or the validation loss) did not improve
     ema:float|None=None,    # Decay of a moving average of the weights, such as 0.999
     clip:float|None=None,   # Largest norm of a gradient
-    sizes:tuple|None=None,  # Photos that grow: pixels, from the first epochs to the last
+    sizes:tuple|None=None,  # Photos that grow: pixels, from the first epochs of a stage to the last; not on kept activations
 ) -> list:                  # fastai callbacks
     "Callbacks for the options of a recipe."
     monitor = keep or 'valid_loss'
@@ -112,7 +112,7 @@ def fit_two_stage(
     with no_random(seed, reproducible=False), bf16_training(learn) if bf16 else nullcontext(), clear_errors(learn):
         if frozen_epochs and not run.done(0):
             learn.freeze()
-            if views: fit_cached(learn, frozen_epochs, run.rate('frozen', lr, lambda: None), views, bf16=bf16, seed=None, cbs=run.callbacks(0), **cycle)
+            if views: fit_cached(learn, frozen_epochs, run.rate('frozen', lr, lambda: None), views, bf16=bf16, seed=None, cbs=[cb for cb in run.callbacks(0) if not isinstance(cb, GrowPhotos)], **cycle) # activations do not grow
             else: one_cycle(learn, frozen_epochs, run.rate('frozen', lr, find), cbs=run.callbacks(0), **cycle)
         if epochs:
             learn.unfreeze()
