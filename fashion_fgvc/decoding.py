@@ -182,7 +182,7 @@ class FastImage(PILImage):
         return out if resize_to is None else out.resize(tuple(resize_to), resize_mode)
 
 class DctImage(FastImage):
-    "A `FastImage` whose JPEG decoder scales down by itself: faster for large photos, up to 8 of 255 grey levels off."
+    "A `FastImage` whose JPEG decoder scales down by itself: faster for large photos, and some grey levels off, most where detail is fine."
     _dct = True
 
 # %% ../nbs/04a_decoding.ipynb #c014

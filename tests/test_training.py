@@ -1,16 +1,14 @@
 """A training and a sweep that are killed at any moment, and go on to the same end."""
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pandas as pd
 import pytest
 import torch
+from test_processes import finish, python
 
 TRAIN = '''
-import sys, warnings
+import warnings
 warnings.simplefilter('ignore')
 import torch
 torch.set_num_threads(1)
@@ -20,7 +18,7 @@ from fashion_fgvc.tables import split_table
 from fashion_fgvc.learners import tiny_cnn
 from fashion_fgvc.training import fit_two_stage, resume
 from pathlib import Path
-out, workers = Path(sys.argv[1]), int(sys.argv[2])
+out, workers = Path({out!r}), {workers}
 path, df = sample('pattern', n=96, size=48)
 df = split_table(df, seed=0)
 learn = tiny_cnn(dataloaders(df, path, size=40, bs=16, num_workers=workers, augment='full', seed=3), seed=3)
@@ -31,7 +29,7 @@ torch.save(learn.model.state_dict(), out/'last.pt')
 '''
 
 SWEEP = '''
-import sys, warnings
+import warnings
 warnings.simplefilter('ignore')
 import torch
 torch.set_num_threads(1)
@@ -47,51 +45,42 @@ def build(ps, size, seed):
     learn = fashion_learner(dataloaders(df, path, size=size, bs=16, num_workers=0, seed=seed), 'squeezenet', ps=ps, pretrained=False, seed=seed)
     learn.freeze()
     return learn
-sweep(build, dict(size=[32, 40], ps=[.1, .3, .5]), sys.argv[1], seeds=(0, 1), epochs=2, lr=1e-2, progress=False)
+sweep(build, dict(size=[32, 40], ps=[.1, .3, .5]), {csv!r}, seeds=(0, 1), epochs=2, lr=1e-2, progress=False)
 '''
 
 
-def start(code, *args):
-    return subprocess.Popen([sys.executable, '-c', code, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=os.environ | dict(OMP_NUM_THREADS='1'))
-
-
-def kill(process):
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def finish(process):
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err[-2000:]
-    return out
+def killed(process):
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
 
 
 @pytest.mark.parametrize('workers', [0, 1])
 def test_a_killed_training_ends_with_the_same_weights(tmp_path, workers):
     once, again = tmp_path/'once', tmp_path/'again'
     once.mkdir(), again.mkdir()
-    finish(start(TRAIN, once, workers))
+    finish(python(TRAIN.format(out=str(once), workers=workers)))
     for epochs in (1, 2): # in the frozen stage, and in the second
-        process, seen = start(TRAIN, again, workers), set()
+        process, seen = python(TRAIN.format(out=str(again), workers=workers)), set()
         deadline = time.time()+120
         while len(seen) < epochs+1 and time.time() < deadline and process.poll() is None: # the file before the first epoch counts, too
             if (again/'run.pt').exists(): seen.add((again/'run.pt').stat().st_mtime_ns)
             time.sleep(.01)
         assert process.poll() is None, process.communicate()[1][-2000:]
-        kill(process)
-    finish(start(TRAIN, again, workers))
+        killed(process)
+    finish(python(TRAIN.format(out=str(again), workers=workers)))
     a, b = (torch.load(folder/'last.pt', weights_only=True) for folder in (once, again))
     assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
 def test_a_killed_sweep_does_what_was_left(tmp_path):
-    finish(start(SWEEP, tmp_path/'once.csv'))
-    process, built = start(SWEEP, tmp_path/'again.csv'), 0
+    swept = lambda name: python(SWEEP.format(csv=str(tmp_path/name)))
+    finish(swept('once.csv'))
+    process, built = swept('again.csv'), 0
     while built < 6 and process.stdout.readline(): built += 1
-    kill(process)
+    killed(process)
     done = len(pd.read_csv(tmp_path/'again.csv'))
     assert 0 < done < 12
-    assert finish(start(SWEEP, tmp_path/'again.csv')).count('built') == 12-done
+    assert finish(swept('again.csv')).count('built') == 12-done
     once, again = (pd.read_csv(tmp_path/f'{name}.csv').drop(columns='seconds').sort_values(['size', 'ps', 'seed'], ignore_index=True) for name in ('once', 'again'))
     pd.testing.assert_frame_equal(once, again)
     assert len(pd.read_csv(tmp_path/'again-classes.csv').drop_duplicates()) == len(pd.read_csv(tmp_path/'once-classes.csv'))
