@@ -1,11 +1,13 @@
-"""Do faster loaders train as well? Test accuracy over seeds on real photos, everything equal but the loader.
+"""Does what is faster train as well? Test accuracy over seeds on real photos, everything equal but one thing.
 
-    python benchmarks/accuracy.py [--study loaders dct] [--seeds 0 1 2]
+    python benchmarks/accuracy.py [--study loaders dct cached bf16] [--seeds 0 1 2]
 
 * loaders: `clothing_small` at 96 px; plain fastai (`PILImage`, `RandomResizedCrop`, `aug_transforms`), and ours with `augment='full'`;
-* dct: `dress_patterns` at 56 px, from photos of which the decoder may leave out half of every line; exact decoding and `DctImage`.
+* dct: `dress_patterns` at 56 px, from photos of which the decoder may leave out half of every line; exact decoding and `DctImage`;
+* cached: `clothing_small` at 128 px, the head alone, without augmentation; every epoch through plain fastai's loader and the frozen body, and on kept activations;
+* bf16: `clothing_small` at 96 px, in fp32 and in bfloat16.
 
-One learner for all: MobileNetV2 with local weights, one epoch of the head, then all layers, one cycle each, the last epoch counts. Needs FASHION_FGVC_DATA with `clothing_small`, `dress_patterns` and `weights`.
+One learner for all: MobileNetV2 with local weights, one epoch of the head, then (but for *cached*) all layers, one cycle each, the last epoch counts. Needs FASHION_FGVC_DATA with `clothing_small`, `dress_patterns` and `weights`.
 A run that has its row in benchmarks/accuracy.csv is not repeated, so a stopped benchmark goes on where it was.
 """
 import argparse
@@ -13,6 +15,7 @@ import os
 import platform
 import time
 import warnings
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,7 +24,7 @@ import torch
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import ColReader
 from fastai.torch_core import set_seed
-from fastai.vision.augment import RandomResizedCrop, aug_transforms
+from fastai.vision.augment import RandomResizedCrop, Resize, aug_transforms
 from fastai.vision.data import ImageBlock
 
 from fashion_fgvc.blocks import dataloaders, split_rows
@@ -31,24 +34,31 @@ from fashion_fgvc.loading import DctImage
 from fashion_fgvc.metrics import class_report
 from fashion_fgvc.predictions import predict
 from fashion_fgvc.tables import split_hash, split_table
-from fashion_fgvc.training import fit_two_stage
+from fashion_fgvc.training import fit_cached, fit_two_stage
 
 FILE = Path(__file__).parent/'accuracy.csv'
 
 
-def plain(df, path, size):
+def plain(df, path, size, augment=True):
     "Loaders as fastai's own documentation builds them"
     return DataBlock((ImageBlock, CategoryBlock), get_x=ColReader('image', pref=f'{path}/'), get_y=ColReader('label'), splitter=split_rows,
-                     item_tfms=RandomResizedCrop(size, min_scale=.6), batch_tfms=aug_transforms()).dataloaders(df, bs=32, num_workers=0)
+                     item_tfms=RandomResizedCrop(size, min_scale=.6) if augment else Resize(size, 'squish'), batch_tfms=aug_transforms() if augment else None).dataloaders(df, bs=32, num_workers=0)
 
 
 def ours(df, path, size, **kwargs): return dataloaders(df, path, size=size, bs=32, num_workers=0, **(dict(augment='full') | kwargs))
 
 
+def two_stage(learn, epochs, seed, bf16=True): fit_two_stage(learn, 1, epochs, lr=3e-3, lr_full=1e-3, bf16=bf16, seed=seed)
+def head(learn, epochs, seed): fit_two_stage(learn, epochs, 0, lr=3e-3, seed=seed)
+def cached(learn, epochs, seed): fit_cached(learn, epochs, lr=3e-3, seed=seed)
+
+
+light = partial(ours, augment='light', min_scale=.8)
 STUDIES = dict(
-    loaders=dict(data='clothing_small', size=96, epochs=3, arms=dict(fastai=plain, ours=ours)),
-    dct=dict(data='dress_patterns', size=56, epochs=2, arms=dict(exact=lambda *args: ours(*args, augment='light', min_scale=.8),
-                                                                 dct=lambda *args: ours(*args, augment='light', min_scale=.8, img_cls=DctImage))))
+    loaders=dict(data='clothing_small', size=96, epochs=3, arms=dict(fastai=(plain, two_stage), ours=(ours, two_stage))),
+    dct=dict(data='dress_patterns', size=56, epochs=2, arms=dict(exact=(light, two_stage), dct=(partial(light, img_cls=DctImage), two_stage))),
+    cached=dict(data='clothing_small', size=128, epochs=4, arms=dict(fastai=(partial(plain, augment=False), head), ours=(partial(ours, augment=False), cached))),
+    bf16=dict(data='clothing_small', size=96, epochs=3, arms=dict(fp32=(ours, partial(two_stage, bf16=False)), bf16=(ours, two_stage))))
 
 
 def run(study, arm, seed):
@@ -57,9 +67,10 @@ def run(study, arm, seed):
     path, df = load(about['data'])
     if 'test' not in set(df.get('split', [])): df = split_table(df, valid=.1, test=.2)
     set_seed(seed, reproducible=True)
-    learn = mobilenetv2_tf(about['arms'][arm](df, path, about['size']), pretrained=root()/'weights/mobilenetv2_100_imagenet.safetensors', seed=seed)
+    build, fit = about['arms'][arm]
+    learn = mobilenetv2_tf(build(df, path, about['size']), pretrained=root()/'weights/mobilenetv2_100_imagenet.safetensors', seed=seed)
     t = time.perf_counter()
-    with learn.no_bar(), learn.no_logging(): fit_two_stage(learn, 1, about['epochs'], lr=3e-3, lr_full=1e-3, bf16=True, seed=seed)
+    with learn.no_bar(), learn.no_logging(): fit(learn, about['epochs'], seed)
     seconds = time.perf_counter()-t
     scores = {}
     for part in ('valid', 'test'):

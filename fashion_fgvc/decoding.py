@@ -136,6 +136,10 @@ class FastImage(PILImage):
     @im.setter
     def im(self, im): self._im = im
 
+    def __setattr__(self, name, value):
+        if name == '__class__' and self._photo is not None and not issubclass(value, FastImage): self.load() # `PILImage(photo)` changes the class of the object that it is given
+        super().__setattr__(name, value)
+
     def load(self):
         self.im # noqa: B018 the pixels come now
         return super().load()

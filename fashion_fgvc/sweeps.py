@@ -42,7 +42,7 @@ def _done(csv, settings):
     "Is there a row with these settings?"
     if not csv or not Path(csv).is_file(): return False
     table = pd.read_csv(csv, dtype=str, keep_default_na=False)
-    return all(k in table for k in settings) and (table[list(settings)] == list(settings.values())).all(axis=1).any()
+    return all(k in table for k in settings) and (table[list(settings)] == [str(v) for v in settings.values()]).all(axis=1).any()
 
 def _append(csv, rows):
     "Add rows to a CSV; a kill leaves the old file or the new one"
@@ -77,13 +77,13 @@ def sweep(
     classes = Path(csv).with_name(f'{Path(csv).stem}-classes.csv') if csv else None
     rows, by_class, kept = [], [], {}
     for run in progress_bar(runs, leave=False) if progress else runs:
-        settings = {k: str(v) for k, v in run.items()} | dict(fit=_fit_name(fit, epochs, lr, views))
+        settings = run | dict(fit=_fit_name(fit, epochs, lr, views))
         if _done(csv, settings): continue
         learn, t = build(**run), time.perf_counter()
         with learn.no_bar(), learn.no_logging():
             if fit: fit(learn)
             else:
-                key = (*[settings[k] for k in others], _body_key(learn), run_record(learn)['split'])
+                key = (*[str(run[k]) for k in others], _body_key(learn), run_record(learn)['split'])
                 if key not in kept: kept = {key: cached_features(learn, views, progress=False, seed=run['seed'])} # those of the combination before are no longer needed
                 fit_cached(learn, epochs, lr, features=kept[key], seed=run['seed'], progress=False)
             seconds = time.perf_counter()-t
