@@ -34,7 +34,7 @@ def whole_file(
     "A path to write to. If all goes well the file then takes the name `file`; if not, nothing is left of it."
     file = Path(file)
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f'.{os.getpid()}-{threading.get_ident()}-{file.name}')
+    part = file.with_name(f'.{os.getpid()}-{threading.get_ident()}-{file.name}.part') # what a kill leaves behind is not taken for a file of that kind
     try:
         yield part
         os.replace(part, file)

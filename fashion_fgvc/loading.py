@@ -171,7 +171,7 @@ class ImageCache:
         index = pd.DataFrame([row for row, _ in rows]).assign(start=ends-[len(data) for _, data in rows], end=ends)[_INDEX]
         name = f"part-{len(list(self.folder.glob('part-*.parquet'))):05}-{os.getpid()}"
         try:
-            with whole_file(self.folder/f'{name}.npy') as file: np.save(file, np.concatenate([data for _, data in rows]))
+            with whole_file(self.folder/f'{name}.npy') as part, part.open('wb') as file: np.save(file, np.concatenate([data for _, data in rows]))
             with whole_file(self.folder/f'{name}.parquet') as file: index.to_parquet(file, index=False)
         except OSError as e: raise OSError(f"the cache {self.folder} could not be written ({e}); what was finished stays usable, build again to go on") from e
 
