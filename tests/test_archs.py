@@ -2,6 +2,7 @@
 import random
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from fastai.callback.training import BnFreeze
@@ -17,7 +18,6 @@ from fashion_fgvc.tables import split_table
 
 @pytest.fixture(scope='module')
 def table(tmp_path_factory):
-    import pandas as pd
     path, rng, rows = tmp_path_factory.mktemp('photos'), np.random.default_rng(0), []
     for i in range(8):
         Image.fromarray(rng.integers(0, 255, (96, 96, 3), dtype=np.uint8)).save(path/f'{i}.png')

@@ -59,10 +59,10 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path, workers):
     once, again = tmp_path/'once', tmp_path/'again'
     once.mkdir(), again.mkdir()
     finish(python(TRAIN.format(out=str(once), workers=workers)))
-    for epochs in (1, 2): # in the frozen stage, and in the second
+    for epochs in (1, 2): # killed after the file was seen in two states, then, going on, in three: in both stages
         process, seen = python(TRAIN.format(out=str(again), workers=workers)), set()
         deadline = time.time()+120
-        while len(seen) < epochs+1 and time.time() < deadline and process.poll() is None: # the file before the first epoch counts, too
+        while len(seen) < epochs+1 and time.time() < deadline and process.poll() is None:
             if (again/'run.pt').exists(): seen.add((again/'run.pt').stat().st_mtime_ns)
             time.sleep(.01)
         assert process.poll() is None, process.communicate()[1][-2000:]
