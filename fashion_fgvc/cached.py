@@ -20,7 +20,7 @@ from fastcore.basics import chunked
 from fastprogress.fastprogress import progress_bar
 from torch import nn
 
-from .schedules import find_lr, one_cycle
+from .schedules import fast_on_cpu, find_lr, one_cycle, reuse_memory
 
 # %% ../nbs/10c_cached.ipynb #c006
 @dataclass
@@ -50,13 +50,13 @@ def cached_features(
     if not isinstance(learn.model, nn.Sequential) or len(learn.model) != 2: raise ValueError("`learn.model` must be a body and a head in an `nn.Sequential`; `fashion_learner` makes one")
     train, valid = learn.dls.loaders[:2]
     at = fixed_layers(learn.model[1])
-    body = nn.Sequential(learn.model[0], *learn.model[1][:at]).eval()
+    body = nn.Sequential(fast_on_cpu(learn.model[0]), *learn.model[1][:at]).eval()
     device = next(body.parameters()).device
     whole = train.new(shuffle=False, drop_last=False)
     passes = [(whole, 1 if views == 1 else 0)]*views + [(valid, 1)]
     ticks, outs = range(sum(len(dl) for dl, _ in passes)), []
     ticks = iter(progress_bar(ticks, leave=False) if progress else ticks)
-    with no_random(seed), torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+    with no_random(seed), reuse_memory(), torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         for dl, split_idx in passes:
             with dl.dataset.set_split_idx(split_idx) if hasattr(dl.dataset, 'set_split_idx') else nullcontext():
                 batches = [(body(x.to(device).as_subclass(torch.Tensor)).float(), y.to(device)) for (x, y), _ in zip(dl, ticks, strict=False)]

@@ -18,7 +18,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from csv import QUOTE_NONNUMERIC
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
@@ -55,9 +55,17 @@ def _retry_after(text, most):
         except ValueError: seconds = 0
     return min(max(seconds, 0), most)
 
-async def _hop(client, url, limits):
+async def _answer(client, url, kept):
+    "An answer, its body not read yet; `kept`: the connection may be one from an earlier request"
+    request = client.build_request('GET', url)
+    try: return await client.send(request, stream=True)
+    except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+        if not kept: raise
+    return await client.send(request, stream=True)
+
+async def _hop(client, url, limits, kept):
     "One request: the body as an open file, or the URL that it leads to"
-    async with client.stream('GET', url) as r:
+    async with aclosing(await _answer(client, url, kept)) as r:
         length = int(r.headers.get('content-length', 0))
         if r.status_code != 200 and 0 < length < 2**16: await r.aread() # keeps the connection
         if r.next_request: return r.next_request.url
@@ -111,11 +119,11 @@ class _Run:
 
     @asynccontextmanager
     async def client(self, host):
-        "A client for one request; where there is one with a connection to `host`, that one"
+        "A client for one request, and whether it may have a connection to `host`; one that has is preferred"
         async with self.hosts[host]:
             i = next((i for i, (h, _) in enumerate(self.idle) if h == host), 0)
-            _, client = self.idle.pop(i)
-            try: yield client
+            before, client = self.idle.pop(i)
+            try: yield client, before == host
             except (TimeoutError, httpx.TimeoutException): # httpcore can lose track of a connection that was cut off
                 await client.aclose()
                 client = self.new_client()
@@ -138,10 +146,10 @@ class _Run:
         url = httpx.URL(job.record['url'])
         for _ in range(1+MAX_REDIRECTS):
             if url.scheme not in ('http', 'https') or not url.host: raise Fault('refused', f"a link to {url.scheme or 'no scheme'}://")
-            async with self.client(url.netloc) as client:
+            async with self.client(url.netloc) as (client, kept):
                 start = time.monotonic()
                 try:
-                    async with asyncio.timeout(job.left): got = await _hop(client, url, self.limits)
+                    async with asyncio.timeout(job.left): got = await _hop(client, url, self.limits, kept)
                 finally: job.left -= time.monotonic()-start
             if not isinstance(got, httpx.URL): break
             url = got

@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from .loading import FastImage, PhotoError
 from .metrics import class_report
+from .schedules import fast_on_cpu, reuse_memory
 
 # %% ../nbs/12_predictions.ipynb #c006
 @dataclass(frozen=True, eq=False)
@@ -224,9 +225,9 @@ def predict(
     loader = DataLoader(_Views(source, list(views.values())), batch_size=bs, num_workers=workers if n > bs else 0, collate_fn=_collate)
     probs, status, reasons = np.full((n, len(vocab)), np.nan, np.float32), np.full(n, 'ok', object), np.full(n, '', object)
     modes = [m.model.training for m in members]
-    for m in members: m.model.to(m.dls.device).eval()
+    for m in members: fast_on_cpu(m.model.to(m.dls.device)).eval()
     try:
-        with torch.no_grad():
+        with reuse_memory(), torch.no_grad():
             for rows, said, why, xs in progress_bar(loader, leave=False) if progress and n > bs else loader:
                 status[rows], reasons[rows] = said, why
                 good = [row for row, s in zip(rows, said, strict=True) if s == 'ok']

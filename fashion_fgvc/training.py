@@ -25,7 +25,7 @@ from fastcore.meta import delegates
 
 from .cached import cached_features, fit_cached  # noqa: F401 handed on to users of this module
 from .callbacks import EMA, Checkpoint, GrowPhotos, KeepBest
-from .schedules import bf16_training, find_batch_size, find_lr, one_cycle  # noqa: F401
+from .schedules import bf16_training, fast_on_cpu, find_batch_size, find_lr, one_cycle, reuse_memory  # noqa: F401
 from .sweeps import sweep  # noqa: F401
 
 # %% ../nbs/11_training.ipynb #c003
@@ -85,6 +85,12 @@ class _Recipe:
 
     def callbacks(self, stage): return [*self.cbs, *([Checkpoint(self.file, stage, **self.about, rates=dict(self.learn.rates))] if self.file else [])]
 
+@contextmanager
+def _training(learn, seed, bf16):
+    "What every recipe runs in"
+    fast_on_cpu(learn.model)
+    with no_random(seed, reproducible=False), reuse_memory(), bf16_training(learn) if bf16 else nullcontext(), clear_errors(learn): yield
+
 @delegates(training_cbs)
 def fit_two_stage(
     learn:Learner,             # From `fashion_learner`, or any learner with layer groups
@@ -109,7 +115,7 @@ def fit_two_stage(
     settings = dict(frozen_epochs=frozen_epochs, epochs=epochs, lr=lr, lr_full=lr_full, spread=spread, moms=moms, pct_start=pct_start, anneal=anneal, views=views, bf16=bf16, seed=seed, **kwargs)
     run = _Recipe(learn, checkpoint, 'fit_two_stage', settings, [*training_cbs(**kwargs), *listify(cbs)])
     cycle, find = dict(moms=moms, pct_start=pct_start, anneal=anneal), lambda: find_lr(learn, show=False, seed=seed)
-    with no_random(seed, reproducible=False), bf16_training(learn) if bf16 else nullcontext(), clear_errors(learn):
+    with _training(learn, seed, bf16):
         if frozen_epochs and not run.done(0):
             learn.freeze()
             if views: fit_cached(learn, frozen_epochs, run.rate('frozen', lr, lambda: None), views, bf16=bf16, seed=None, cbs=[cb for cb in run.callbacks(0) if not isinstance(cb, GrowPhotos)], **cycle) # activations do not grow
@@ -136,7 +142,7 @@ def fit_steps(
     run = _Recipe(learn, checkpoint, 'fit_steps', dict(steps=[list(s) for s in steps], bf16=bf16, seed=seed, **kwargs), [*training_cbs(**kwargs), *listify(cbs)])
     ends, rates = np.cumsum([n for n, _ in steps]), [rate for _, rate in steps]
     rate_at = lambda pct: rates[min(int(np.searchsorted(ends, pct*ends[-1]+1e-6, side='right')), len(rates)-1)]
-    with no_random(seed, reproducible=False), bf16_training(learn) if bf16 else nullcontext(), clear_errors(learn):
+    with _training(learn, seed, bf16):
         learn.unfreeze()
         learn.fit(int(ends[-1]), cbs=[ParamScheduler(dict(lr=rate_at)), *run.callbacks(0)])
     return learn

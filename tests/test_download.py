@@ -23,7 +23,7 @@ from fashion_fgvc.manifest import Fault, check_photo
 
 ROOT = Path(__file__).parent.parent
 N = 1500
-LIMITS = dict(workers=64, per_host=64, timeout=4, retries=1, max_bytes=2**20, progress=False)
+LIMITS = dict(workers=64, per_host=64, timeout=10, retries=1, max_bytes=2**20, progress=False)
 PASSING = {'timeout', 'unreachable', 'http 503'} # what the next run asks about again
 
 
