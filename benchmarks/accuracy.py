@@ -4,8 +4,8 @@
 
 * loaders: `clothing_small` at 96 px; plain fastai (`PILImage`, `RandomResizedCrop`, `aug_transforms`), and ours with `augment='full'`;
 * dct: `dress_patterns` at 56 px, from photos of which the decoder may leave out half of every line; exact decoding and `DctImage`;
-* cached: `clothing_small` at 128 px, the head alone, without augmentation; every epoch through plain fastai's loader and the frozen body, and on kept activations;
-* bf16: `clothing_small` at 96 px, in fp32 and in bfloat16.
+* cached: `clothing_small` at 96 px, the head alone, without augmentation; every epoch through plain fastai's loader and the frozen body, and on kept activations;
+* bf16: `clothing_small` at 64 px, in fp32 and in bfloat16.
 
 One learner for all: MobileNetV2 with local weights, one epoch of the head, then (but for *cached*) all layers, one cycle each, the last epoch counts. Needs FASHION_FGVC_DATA with `clothing_small`, `dress_patterns` and `weights`.
 A run that has its row in benchmarks/accuracy.csv is not repeated, so a stopped benchmark goes on where it was.
@@ -57,8 +57,8 @@ light = partial(ours, augment='light', min_scale=.8)
 STUDIES = dict(
     loaders=dict(data='clothing_small', size=96, epochs=3, arms=dict(fastai=(plain, two_stage), ours=(ours, two_stage))),
     dct=dict(data='dress_patterns', size=56, epochs=2, arms=dict(exact=(light, two_stage), dct=(partial(light, img_cls=DctImage), two_stage))),
-    cached=dict(data='clothing_small', size=128, epochs=4, arms=dict(fastai=(partial(plain, augment=False), head), ours=(partial(ours, augment=False), cached))),
-    bf16=dict(data='clothing_small', size=96, epochs=3, arms=dict(fp32=(ours, partial(two_stage, bf16=False)), bf16=(ours, two_stage))))
+    cached=dict(data='clothing_small', size=96, epochs=4, arms=dict(fastai=(partial(plain, augment=False), head), ours=(partial(ours, augment=False), cached))),
+    bf16=dict(data='clothing_small', size=64, epochs=2, arms=dict(fp32=(ours, partial(two_stage, bf16=False)), bf16=(ours, two_stage))))
 
 
 def run(study, arm, seed):

@@ -1,35 +1,45 @@
 """Training on a CPU: plain fastai and this library, interleaved in one run.
 
-    python benchmarks/training.py [--job frozen step] [--repeats 3] [--photos 96]
+    python benchmarks/training.py [--job frozen step mnist] [--repeats 3] [--photos 96]
 
 * frozen: the head of a network is trained for 4 and for 30 epochs, body frozen. Plain fastai: `vision_learner(train_bn=False)` with `PILImage` loaders; ours: `fit_cached`, the pass through the body included. Both without augmentation,
   from drawn photos of 256 px at 128 px, random weights, no workers; 30 epochs are measured once;
-* step: a training step of all layers, 32 photos of 128 px, in fp32 and in bfloat16 with channels last (`bf16=True`).
+* step: a training step of all layers, 32 photos of 128 px: fp32 as fastai does it, and as the recipes do it with `bf16=True` (and without);
+* mnist: an epoch of `SecondCNN` on 6,400 drawn pictures of 28×28, batches of 128, flips, and validation on 640 more. Plain fastai: a `DataBlock` of `PILImageBW`, fp32; ours: `array_dataloaders`, `fit_two_stage(bf16=True)`. No workers.
 
-A row per measurement goes into benchmarks/training.csv.
+A row per measurement goes into benchmarks/training.csv; rows of jobs that are not asked for stay.
 """
 import argparse
 import os
 import platform
 import time
 import warnings
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from fastai.callback import schedule as _  # noqa: F401  (gives `Learner` its `fit_one_cycle`)
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import ColReader
-from fastai.vision.augment import Resize
+from fastai.learner import Learner
+from fastai.losses import CrossEntropyLossFlat
+from fastai.metrics import accuracy
+from fastai.vision.augment import Flip, Resize
+from fastai.vision.core import PILImageBW
 from fastai.vision.data import ImageBlock
 from fastai.vision.learner import vision_learner
 
+from fashion_fgvc.arrays import array_dataloaders
 from fashion_fgvc.blocks import dataloaders, split_rows
 from fashion_fgvc.datasets import sample
-from fashion_fgvc.learners import fashion_learner
+from fashion_fgvc.learners import fashion_learner, second_cnn
+from fashion_fgvc.models import SecondCNN
+from fashion_fgvc.schedules import bf16_training, fast_on_cpu, reuse_memory
 from fashion_fgvc.tables import split_table
-from fashion_fgvc.training import bf16_training, fit_cached
+from fashion_fgvc.training import fit_cached, fit_two_stage
 
 FILE, SIZE = Path(__file__).parent/'training.csv', 128
 THEIRS = dict(resnet18='resnet18', mobilenetv2='mobilenetv2_100', densenet121='densenet121')  # names of timm, which `vision_learner` takes
@@ -83,34 +93,60 @@ def step(repeats, photos):
             learn.loss_func(learn.model(x), y).backward()
             learn.opt.step()
             learn.opt.zero_grad()
-        def half(learn=learn, once=once):
-            with bf16_training(learn): once()
-        x32 = x.contiguous()
-        def full(learn=learn, once=once, x=x32):
+        def plain(learn=learn, once=once):
             learn.model.to(memory_format=torch.contiguous_format)
             once()
-        for job in (full, half): job()
+            return clock(once)
+        def ours(bf16, learn=learn, once=once):
+            fast_on_cpu(learn.model)
+            with reuse_memory(), bf16_training(learn) if bf16 else nullcontext():
+                once()
+                return clock(once)
         for repeat in range(max(5, repeats)):
-            for name, job in (('fp32', full), ('bf16', half)):
-                rows.append(dict(job='step', arch=arch, who=name, repeat=repeat, seconds=clock(job), load=os.getloadavg()[0]))
+            for name, seconds in (('fastai', plain()), ('ours', ours(True)), ('ours, fp32', ours(False))):
+                rows.append(dict(job='step', arch=arch, who=name, repeat=repeat, seconds=seconds, load=os.getloadavg()[0]))
         print(arch, flush=True)
     return rows
 
 
+def mnist(repeats, photos):
+    rng, n = np.random.default_rng(0), 7040
+    images = rng.integers(0, 255, (n, 28, 28), dtype=np.uint8)
+    df = pd.DataFrame(dict(image=[f'{i}' for i in range(n)], label=rng.choice(list('abcdefghij'), n), split=['train']*6400 + ['valid']*640, position=range(n)))
+    def plain():
+        dls = DataBlock((ImageBlock(PILImageBW), CategoryBlock), get_x=lambda row: images[row['position']], get_y=ColReader('label'), splitter=split_rows,
+                        batch_tfms=Flip()).dataloaders(df, bs=128, num_workers=0)
+        learn = Learner(dls, SecondCNN(), loss_func=CrossEntropyLossFlat(), metrics=accuracy)
+        with learn.no_bar(), learn.no_logging(): return clock(lambda: learn.fit_one_cycle(1, 4e-3))
+    def ours():
+        learn = second_cnn(array_dataloaders(images, df, bs=128, augment=Flip()))
+        with learn.no_bar(), learn.no_logging(): return clock(lambda: fit_two_stage(learn, 0, 1, lr_full=4e-3, spread=1., bf16=True))
+    rows = []
+    for repeat in range(-1, repeats): # the first time imports, draws memory, and so on
+        for name, job in dict(fastai=plain, ours=ours).items():
+            seconds = job()
+            if repeat >= 0: rows.append(dict(job='mnist', arch='second_cnn', epochs=1, who=name, repeat=repeat, seconds=seconds, load=os.getloadavg()[0]))
+    return rows
+
+
+JOBS = dict(frozen=frozen, step=step, mnist=mnist)
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--job', nargs='*', default=['frozen', 'step'], choices=['frozen', 'step'])
+    p.add_argument('--job', nargs='*', default=list(JOBS), choices=list(JOBS))
     p.add_argument('--repeats', type=int, default=3)
     p.add_argument('--photos', type=int, default=96)
     args = p.parse_args()
     warnings.simplefilter('ignore')
-    rows = [row for job in args.job for row in dict(frozen=frozen, step=step)[job](args.repeats, args.photos)]
     versions = {f'{name}_version': version(name) for name in ('fastai', 'torch', 'torchvision', 'timm')}
-    out = pd.DataFrame(rows).assign(cpus=os.cpu_count(), threads=torch.get_num_threads(), machine=platform.machine(), python=platform.python_version(), **versions)
-    out.round(4).to_csv(FILE, index=False)
-    for job, part in out.groupby('job'):
-        table = part.pivot_table(index=['arch', 'epochs'] if job == 'frozen' else 'arch', columns='who', values='seconds', aggfunc='median', sort=False)
-        print(table.assign(ratio=table['fastai']/table['ours'] if job == 'frozen' else table['fp32']/table['bf16']).round(3))
+    about = dict(cpus=os.cpu_count(), threads=torch.get_num_threads(), machine=platform.machine(), python=platform.python_version(), **versions)
+    for job in args.job:
+        new = pd.DataFrame(JOBS[job](args.repeats, args.photos)).assign(**about).round(4)
+        before = pd.read_csv(FILE).query('job != @job') if FILE.is_file() else pd.DataFrame()
+        pd.concat([before, new], ignore_index=True).to_csv(FILE, index=False)
+        table = new.pivot_table(index=[c for c in ('arch', 'epochs') if c in new], columns='who', values='seconds', aggfunc='median', sort=False)
+        print(table.assign(**{f'ratio of {c}': table['fastai']/table[c] for c in table if c != 'fastai'}).round(3), flush=True)
 
 
 if __name__ == '__main__': main()

@@ -58,6 +58,14 @@ def wait_for(what, proc=None, seconds=120):
         time.sleep(.02)
 
 
+def wait_for_quiet(server, seconds=.5):
+    "Until no request has come for a while"
+    n, since = len(server.requests()), time.time()
+    while time.time() < since+seconds:
+        if (m := len(server.requests())) != n: n, since = m, time.time()
+        time.sleep(.05)
+
+
 def number(path):
     "The photo that a request was about"
     found = re.search(r'(\d+)\.jpg', path)
@@ -103,7 +111,7 @@ def test_killed_five_times(undisturbed, tmp_path):
             wait_for(lambda k=k: len(journal(dest)) > n*(k+1)//8, proc)
             proc.kill()
             proc.communicate()
-            time.sleep(.3) # the server reads what was under way
+            wait_for_quiet(server) # it reads what was under way
             finished = {image for image, r in journal(dest).items() if r['status'] not in PASSING} | set(photos(dest))
             seen.append((len(server.requests()), {number(image) for image in finished}))
         assert len(seen[-1][1]) < n*.9 # there was something left to do
