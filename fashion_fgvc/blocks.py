@@ -7,10 +7,11 @@ Docs: https://fashion-fgvc.github.io/fashion_fgvc/blocks.html.md"""
 # %% auto #0
 __all__ = ['PhotoPath', 'Column', 'OpenPhoto', 'split_rows', 'augment_tfms', 'photo_tfms', 'single_label_block',
            'multi_label_block', 'Rows', 'PhotoDL', 'ByteToFloat', 'stack_photos', 'check_table', 'find_cache',
-           'dataloaders']
+           'find_sampler', 'dataloaders']
 
 # %% ../nbs/06_blocks.ipynb #c002
 import random
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -29,6 +30,7 @@ from fasttransform import Transform
 from .augment import AUGMENT
 from .crops import RandomArea
 from .loading import FastImage, ImageCache, PhotoError, Uncached, cache_settings
+from .sampling import SAMPLING, balanced_sampler
 from .tables import label_matrix, usable
 
 # %% ../nbs/06_blocks.ipynb #c006
@@ -123,7 +125,8 @@ def multi_label_block(
 
 # %% ../nbs/06_blocks.ipynb #c011
 class Rows:
-    "What a loader needs to know of its rows: files and targets"
+    "What a loader needs to know of its rows: files, targets, and how to draw an epoch"
+    sampler = None # from `balanced_sampler`, or every photo once
     def __init__(self,
         df:pd.DataFrame, # The rows, in the order of the data set
         path:str|Path,   # Image root
@@ -143,6 +146,13 @@ class Rows:
 
 class PhotoDL(TfmdDL):
     "A fastai loader that makes batches of photos from `Rows`, if its data set has them in `rows`."
+    @property
+    def sampler(self):
+        "What draws the photos of an epoch; `None` if each comes once."
+        return getattr(self.dataset.__dict__.get('rows'), 'sampler', None)
+
+    def shuffle_fn(self, idxs): return self.sampler(idxs, self.rng) if self.sampler else super().shuffle_fn(idxs)
+
     def create_batches(self, samps):
         rows = self.dataset.__dict__.get('rows')
         if rows is None or self.before_batch.fs: yield from super().create_batches(samps); return
@@ -205,6 +215,14 @@ def find_cache(
         if key != 'size' and cache.settings[key] != value: raise ValueError(f"`cache` was made with {key} {cache.settings[key]}, not {value}; build another")
     return cache
 
+def find_sampler(
+    sampler, # The name of a way to draw, or a function
+):           # A function of the training targets
+    "The function that is meant."
+    if callable(sampler): return sampler
+    if sampler in SAMPLING: return partial(balanced_sampler, how=sampler)
+    raise ValueError(f"`sampler` must be {', '.join(map(repr, SAMPLING))}, or a function of the training targets such as `balanced_sampler`, got {sampler!r}")
+
 @delegates(photo_tfms)
 def dataloaders(
     df:pd.DataFrame,           # A table with `image`, `label` (or `labels`) and `split`
@@ -217,6 +235,7 @@ def dataloaders(
     img_cls=FastImage,         # `FastImage`, `DctImage`, fastai's `PILImage`, or `PILImageBW` for one channel
     num_workers:int|None=None, # Processes that decode; by default one per core, up to 16
     cache:ImageCache|str|Path|bool|None=None, # Cropped and resized photos: a cache or its folder; `True` makes one, or brings it up to date
+    sampler=None,              # 'balanced' or 'sqrt' to show rare classes more often; or a function of the training targets, such as `partial(balanced_sampler, cap=5)`
     check:bool=True,           # Look for every photo first?
     **kwargs,
 ) -> DataLoaders:              # `train` and `valid`, neither of them normalised: each learner brings its own statistics
@@ -228,5 +247,6 @@ def dataloaders(
     cache = find_cache(cache, df, path, size, crop, **kwargs)
     dls = block(vocab=vocab, path=path, img_cls=img_cls, cache=cache, size=size, crop=crop, **kwargs).dataloaders(df, path=path, bs=bs, num_workers=num_workers)
     for dl, rows in zip(dls.loaders, split_rows(df), strict=True): dl.dataset.rows = Rows(df.iloc[rows], path, OpenPhoto(img_cls, path, cache), vocab)
+    if sampler: dls.train_ds.rows.sampler = find_sampler(sampler)(dls.train_ds.rows.targets)
     dls.train.rng = random.Random(seed)
     return dls

@@ -70,10 +70,13 @@ class FeatureDL(DataLoader):
     def __init__(self,
         views:torch.Tensor,   # Shape `(views, n, …)`
         targets:torch.Tensor, # Shape `(n,)` or `(n, c)`
+        sampler=None,         # What draws the photos of an epoch, see `balanced_sampler`
         **kwargs,             # Passed to fastai's `DataLoader`
     ):
-        self.views, self.targets, self.turn = views, targets, 0
+        self.views, self.targets, self.sampler, self.turn = views, targets, sampler, 0
         super().__init__(targets, num_workers=0, **kwargs)
+
+    def shuffle_fn(self, idxs): return self.sampler(idxs, self.rng) if self.sampler else super().shuffle_fn(idxs)
 
     def create_batches(self, samps):
         view = self.views[self.turn % len(self.views)]
@@ -91,7 +94,7 @@ def head_learner(
 ) -> Learner:          # Its model is what is left of the head of `learn`, the very same layers
     "A learner that trains the head of another on kept features."
     train, valid = learn.dls.loaders[:2]
-    dls = DataLoaders(FeatureDL(features.train, features.targets[0], bs=train.bs, shuffle=True, drop_last=train.drop_last, device=features.train.device),
+    dls = DataLoaders(FeatureDL(features.train, features.targets[0], getattr(train, 'sampler', None), bs=train.bs, shuffle=True, drop_last=train.drop_last, device=features.train.device),
                       FeatureDL(features.valid[None], features.targets[1], bs=valid.bs, device=features.valid.device))
     dls.train.rng, dls.valid.rng = train.rng, valid.rng
     return Learner(dls, learn.model[1][features.at:], loss_func=learn.loss_func, opt_func=learn.opt_func, metrics=learn.metrics, wd=learn.wd, moms=learn.moms,
