@@ -26,7 +26,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from .loading import FastImage, PhotoError
-from .metrics import class_report
+from .metrics import ClassCounts, class_report
 from .schedules import fast_on_cpu, reuse_memory
 
 # %% ../nbs/12_predictions.ipynb #c006
@@ -80,19 +80,24 @@ class Predictions:
     def to_frame(self,
         k:int=5, # How many classes to name
     ) -> pd.DataFrame:
-        "A row per photo: `image`, `status`, `label` (if it is known), then the `k` likeliest classes and their probabilities."
+        "A row per photo: `image`, `status`, `label` or `labels` (if they are known), then the `k` likeliest classes and their probabilities."
         k = min(k, len(self.vocab))
         best = np.argsort(-self.probs, axis=1, kind='stable')[:, :k]
         names = np.where(self.ok[:, None], np.array(self.vocab, dtype=object)[best], None)
         df = pd.DataFrame(dict(image=self.ids, status=self.status))
         if self.targs is not None and self.targs.ndim == 1: df['label'] = [self.vocab[t] if t >= 0 else None for t in self.targs]
+        if self.targs is not None and self.targs.ndim == 2: df['labels'] = [[self.vocab[i] for i in np.flatnonzero(row)] for row in self.targs]
         for i in range(k): df[f'top{i+1}'], df[f'prob{i+1}'] = names[:, i], np.take_along_axis(self.probs, best, 1)[:, i]
         return df
 
-    def metrics(self) -> dict:
-        "Scores of the rows that have a prediction and a true class: `n`, `accuracy`, `top5`, `f1_macro`, `log_loss`."
-        if self.targs is None or self.targs.ndim > 1:
-            raise ValueError("`metrics` needs one true class per photo; these predictions have none")
+    def metrics(self,
+        thresh=.5, # With several labels per photo: said from this probability on; one number, or one per label
+    ) -> dict:
+        "Scores of the rows that have a prediction and a true class: `n`, `accuracy`, `top5`, `f1_macro`, `log_loss`; with several labels `n`, and precision, recall and F1, each as `micro`, `macro` and `samples`."
+        if self.targs is None: raise ValueError("`metrics` needs true classes; these predictions have none")
+        if self.targs.ndim > 1:
+            counts = ClassCounts(thresh).add(self.probs, self.targs)
+            return dict(n=counts.n) | {f'{score}_{average}': counts.score(score, average) for average in ('micro', 'macro', 'samples') for score in ('precision', 'recall', 'f1')}
         report, seen = class_report(self), self.ok & (self.targs >= 0)
         p = self.probs[seen, self.targs[seen]]
         return dict(n=int(seen.sum()), accuracy=float(report.at['micro', 'recall']), top5=float(report.at['micro', 'top5']),
@@ -132,7 +137,7 @@ class Predictions:
         targs = (targs if about['many'] else targs[:, 0]) if targs.shape[1] else None
         return cls(df['id'].to_numpy(), columns('p'), about['vocab'], targs, df['status'].to_numpy())
 
-# %% ../nbs/12_predictions.ipynb #c011
+# %% ../nbs/12_predictions.ipynb #c013
 def _open(item, cls):
     "A photo from a path, a PIL image or an array"
     if isinstance(item, (str, os.PathLike)) or issubclass(cls, FastImage): return cls.create(item)
@@ -238,7 +243,7 @@ def predict(
         warnings.warn(f"{len(bad)} photos cannot be brought into the form that the network wants, first {source.ids[bad[0]]!r}: {reasons[bad[0]]}", stacklevel=2)
     return Predictions(source.ids, probs, vocab, source.targs, status)
 
-# %% ../nbs/12_predictions.ipynb #c021
+# %% ../nbs/12_predictions.ipynb #c023
 def submission(
     preds:Predictions,     # What to write
     path:str|Path,         # The CSV

@@ -77,7 +77,7 @@ def plot_class_scores(
     report = class_report(preds)
     if score not in report or score == 'support':
         raise ValueError(f"`score` must be one of {', '.join(c for c in report if c != 'support')}, got {score!r}")
-    rows = report.drop(index=['micro', 'macro']).dropna(subset=[score]).sort_values(score, kind='stable')[:n]
+    rows = report[:len(preds.vocab)].dropna(subset=[score]).sort_values(score, kind='stable')[:n]
     if ax is None: _, ax = plt.subplots(figsize=(7, 1.2+.28*len(rows)), layout='constrained')
     names = [f'{name} ({support})' for name, support in rows['support'].items()]
     bars = ax.barh(names, rows[score], color=sns.color_palette()[0])

@@ -90,7 +90,7 @@ def sweep(
             probs, targs = learn.get_preds(ds_idx=1)
             scores = dict(zip(learn.recorder.metric_names[2:-1], map(float, learn.validate()), strict=True))
         row = settings | scores | dict(lr=getattr(learn, 'rates', {}).get('frozen'), seconds=round(seconds, 2)) | run_record(learn)
-        report = class_report(np.asarray(probs), np.asarray(targs), list(learn.dls.vocab)).drop(index=['micro', 'macro']) if targs.ndim == 1 else pd.DataFrame()
+        report = class_report(np.asarray(probs), np.asarray(targs), list(learn.dls.vocab))[:len(learn.dls.vocab)]
         per_class = [settings | dict(label=label, f1=r['f1'], recall=r['recall'], support=int(r['support'])) for label, r in report.iterrows()]
         _append(classes, per_class) # first, so that a run counts only when both are there
         _append(csv, [row])
