@@ -22,7 +22,6 @@ from fastai.data.core import DataLoaders
 from fastai.data.transforms import Normalize, get_c
 from fastai.layers import AdaptiveConcatPool2d
 from fastai.learner import Learner
-from fastai.losses import BCEWithLogitsLossFlat
 from fastai.metrics import accuracy
 from fastai.optimizer import Adam
 from fastai.torch_core import apply_init, no_random
@@ -34,7 +33,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
-from .losses import CrossEntropy, class_weights
+from .losses import CrossEntropy, WeightedBCE, class_weights, pos_weights
 from .metrics import f1_macro, f1_micro
 from .models import OWN, Arch, build_body, find_arch, three_groups
 
@@ -132,25 +131,22 @@ def _model(arch, shape, n_out, ps, pretrained, hidden, pool):
     return model
 
 def train_targets(
-    dls:DataLoaders, # Loaders with one label per photo
-) -> list:           # The class of every training photo, as a number
+    dls:DataLoaders, # Any loaders with photos and targets
+):                   # The class of every training photo, as a number, shape `(n,)`; with several labels ones and zeros, shape `(n, c)`, which may be sparse
     "Targets without opening a photo."
     data = dls.train_ds
-    if hasattr(data, 'rows'): return data.rows.targets.tolist() # the loaders of this library
-    if hasattr(data, 'targets'): return data.targets[data.positions].tolist() # those of arrays
-    if hasattr(data, 'tls'): return [int(y) for y in data.tls[-1]]
-    return [int(item[-1]) for item in data]
+    if hasattr(data, 'rows'): return data.rows.targets # the loaders of this library
+    if hasattr(data, 'targets'): return data.targets[data.positions].numpy() # those of arrays
+    return np.stack([np.asarray(y) for y in (data.tls[-1] if hasattr(data, 'tls') else (item[-1] for item in data))])
 
 def _loss(dls, several, weights, smoothing):
     "What the targets ask for"
-    if several:
-        if weights is not None or smoothing: raise ValueError("`weights` and `smoothing` are for one label per photo; with several pass a `loss_func`")
-        return BCEWithLogitsLossFlat()
+    if several and smoothing: raise ValueError("`smoothing` is for one label per photo; with several pass a `loss_func`")
     if isinstance(weights, dict):
         if unknown := set(weights)-set(dls.vocab): raise ValueError(f"`weights` names classes that the data lack: {sorted(unknown)[:5]}; they have {list(dls.vocab)[:5]}, …")
         weights = [weights.get(c, 1.) for c in dls.vocab]
-    elif isinstance(weights, str): weights = class_weights(train_targets(dls), weights, n_classes=get_c(dls))
-    return CrossEntropy(weights, smoothing)
+    elif isinstance(weights, str): weights = pos_weights(train_targets(dls), weights) if several else class_weights(train_targets(dls), weights, n_classes=get_c(dls))
+    return WeightedBCE(1. if weights is None else weights) if several else CrossEntropy(weights, smoothing)
 
 def fashion_learner(
     dls:DataLoaders,       # Loaders; normalisation in them is replaced in the learner's own copy
@@ -160,7 +156,7 @@ def fashion_learner(
     loss_func=None,        # By default what the targets ask for: `CrossEntropy`, or binary cross-entropy with several labels
     metrics=None,          # By default accuracy and macro-F1, or micro- and macro-F1 with several labels
     n_out:int|None=None,   # Classes, by default those of `dls`
-    weights:str|dict|None=None, # Of classes in the loss: 'inverse', 'sqrt', 'effective' (see `class_weights`), or a number for some of them by name
+    weights:str|dict|float|None=None, # Of classes in the loss: 'inverse', 'sqrt', 'effective' (see `class_weights`, and `pos_weights` with several labels), or a number for some of them by name; with several labels also one number for all
     smoothing:float=0.,    # Label smoothing, in [0, 1)
     stats:tuple|None=None, # Mean and standard deviation per channel, by default those of the weights
     hidden:int=512,        # Units of the head's hidden layer; 0 for none, so that the classes are read off the features
