@@ -1,6 +1,7 @@
 """Every row of the table of architectures: builds, three groups, its own statistics, a backward pass, a frozen body that keeps still."""
 import random
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ from fastai.data.transforms import Normalize
 from fastai.torch_core import norm_types
 from PIL import Image
 
+from fashion_fgvc.activations import grad_cam, maximise, plot_filters, zero_share
 from fashion_fgvc.blocks import dataloaders
 from fashion_fgvc.learners import fashion_learner
 from fashion_fgvc.models import ARCHS
@@ -46,6 +48,12 @@ def test_a_row_is_all_an_architecture_needs(name, table):
     learn.freeze()
     assert any(isinstance(cb, BnFreeze) for cb in learn.cbs)
     assert not any(p.requires_grad for p in learn.model[0].parameters()) and all(p.requires_grad for p in learn.model[1].parameters())
+
+    photo = table[1]/'0.png'
+    cam, silent = grad_cam(learn, photo), zero_share(learn, [photo])
+    assert cam.shape == (96, 96) and 0 <= cam.min() <= cam.max() <= 1 and len(silent) and silent.zeros.between(0, 1).all()
+    assert maximise(learn, 0, steps=1).shape == (96, 96, 3) and plot_filters(learn, n=4).axes
+    plt.close('all')
 
 
 def test_batch_norm_of_a_frozen_body_learns_if_asked(table):
