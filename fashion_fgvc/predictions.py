@@ -186,7 +186,7 @@ def _about(learn_or_ensemble, ids, settings):
     return digest.hexdigest()
 
 def predict_to(
-    out:str|Path,             # Without suffix, as for `Predictions.save`: `<out>.parquet` and `<out>.json`
+    out:str|Path,             # Without suffix, as for the method `save`: `<out>.parquet` and `<out>.json`
     learn_or_ensemble,        # A fastai `Learner`, or an `Ensemble`
     items,                    # A table with `image`, or a list of paths
     path:str|Path|None=None,  # Image root of a table, by default that of the learner's loaders

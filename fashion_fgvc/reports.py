@@ -29,8 +29,8 @@ from .trust import calibration_error, reliability
 def compare(
     runs:dict,             # Name -> `Predictions` with true classes, of the same photos
     sort:str|None=None,    # A column to sort by, best first; by default the order of `runs`
-    **kwargs,              # Passed to `Predictions.metrics`
-) -> pd.DataFrame:         # A row per run: `n`, `accuracy`, `top5`, `f1_macro`, `log_loss`; with several labels what `Predictions.metrics` has
+    **kwargs,              # Passed to the method `metrics`
+) -> pd.DataFrame:         # A row per run: `n`, `accuracy`, `top5`, `f1_macro`, `log_loss`; with several labels what the method `metrics` has
     "Scores of several runs in one table."
     if not runs: raise ValueError("`runs` is empty; at least one is needed")
     ids = {name: frozenset(p.ids) for name, p in runs.items()}
