@@ -122,7 +122,7 @@ def fast_on_cpu(
 
 @contextmanager
 def reuse_memory():
-    "Within this context the process keeps freed memory for itself; without effect but with the C library of GNU/Linux."
+    "Within this context the main thread keeps freed memory for the process; without effect but with the C library of GNU/Linux."
     libc = ctypes.CDLL(None) if platform.libc_ver()[0] == 'glibc' else None
     tell = lambda options: [libc.mallopt(k, v) for k, v in options.items()] if libc else []
     tell(_KEEP)
