@@ -9,7 +9,6 @@ Settings were fixed before the first run; nothing was chosen by a test score. Ne
 A run that has its row in results/recipes.csv is not repeated, and one that was stopped goes on after its last epoch.
 """
 import argparse
-import time
 import warnings
 from pathlib import Path
 
@@ -59,14 +58,12 @@ def run(study, seed):
     "Train and test once; a row of the table"
     set_seed(seed, reproducible=True)
     checkpoint = FILE.with_name(f'{study}-{seed}.ckpt')
-    t = time.perf_counter()
-    learn, parts = STUDIES[study](seed, checkpoint)
-    minutes, scores = (time.perf_counter()-t)/60, {}
+    (learn, parts), scores = STUDIES[study](seed, checkpoint), {}
     for part, items in parts.items():
         preds = predict(learn, items, tta=1, progress=False)
         scores |= {part: preds.metrics()['accuracy'], f'{part}_f1_macro': class_report(preds).loc['macro', 'f1'], f'{part}_n': len(preds.ids)}
     checkpoint.unlink()
-    return dict(study=study, seed=seed, **scores, minutes=minutes, threads=torch.get_num_threads(), **run_record(learn))
+    return dict(study=study, seed=seed, **scores, threads=torch.get_num_threads(), **run_record(learn))
 
 
 def main():
