@@ -10,22 +10,20 @@
 One learner for all: MobileNetV2 with local weights, one epoch of the head, then (but for *cached*) all layers, one cycle each, the last epoch counts. Needs FASHION_FGVC_DATA with `clothing_small`, `dress_patterns` and `weights`.
 A run that has its row in benchmarks/accuracy.csv is not repeated, so a stopped benchmark goes on where it was.
 """
-import argparse
 import os
 import platform
 import time
-import warnings
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-import pandas as pd
 import torch
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import ColReader
 from fastai.torch_core import set_seed
 from fastai.vision.augment import RandomResizedCrop, Resize, aug_transforms
 from fastai.vision.data import ImageBlock
+from runs import arguments, run_missing
 
 from fashion_fgvc.blocks import dataloaders, split_rows
 from fashion_fgvc.datasets import load, root
@@ -83,18 +81,8 @@ def run(study, arm, seed):
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--study', nargs='*', default=list(STUDIES), choices=list(STUDIES))
-    p.add_argument('--seeds', nargs='*', type=int, default=[0, 1, 2])
-    args = p.parse_args()
-    warnings.simplefilter('ignore')
-    for study in args.study:
-        for seed in args.seeds:
-            for arm in STUDIES[study]['arms']:
-                done = pd.read_csv(FILE) if FILE.is_file() else pd.DataFrame(columns=['study', 'arm', 'seed'])
-                if ((done['study'] == study) & (done['arm'] == arm) & (done['seed'] == seed)).any(): continue
-                pd.concat([done, pd.DataFrame([run(study, arm, seed)])], ignore_index=True).round(4).to_csv(FILE, index=False)
-    table = pd.read_csv(FILE)
+    args = arguments(__doc__, STUDIES)
+    table = run_missing(FILE, [dict(study=study, seed=seed, arm=arm) for study in args.study for seed in args.seeds for arm in STUDIES[study]['arms']], run)
     print(table.groupby(['study', 'arm'])[[c for c in table if c.startswith(('valid', 'test'))] + ['seconds']].agg(['mean', 'std']).round(3).T)
 
 

@@ -8,14 +8,12 @@
 Settings were fixed before the first run; nothing was chosen by a test score. Needs FASHION_FGVC_DATA with `clothing_small`, `fashion_mnist` and `weights`.
 A run that has its row in results/recipes.csv is not repeated, and one that was stopped goes on after its last epoch.
 """
-import argparse
-import warnings
 from pathlib import Path
 
-import pandas as pd
 import torch
 from fastai.torch_core import set_seed
 from fastai.vision.augment import Flip
+from runs import arguments, run_missing
 
 from fashion_fgvc.arrays import array_dataloaders
 from fashion_fgvc.blocks import dataloaders
@@ -67,20 +65,9 @@ def run(study, seed):
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--study', nargs='*', default=list(STUDIES), choices=list(STUDIES))
-    p.add_argument('--seeds', nargs='*', type=int, default=[0, 1, 2])
-    args = p.parse_args()
-    warnings.simplefilter('ignore')
-    for study in args.study:
-        for seed in args.seeds:
-            done = pd.read_csv(FILE) if FILE.is_file() else pd.DataFrame(columns=['study', 'seed'])
-            if ((done['study'] == study) & (done['seed'] == seed)).any(): continue
-            row = run(study, seed)
-            done = pd.read_csv(FILE) if FILE.is_file() else done  # another process may have added rows
-            pd.concat([done, pd.DataFrame([row])], ignore_index=True).round(4).to_csv(FILE, index=False)
-            print(row, flush=True)
-    print(pd.read_csv(FILE).groupby('study')[['valid', 'test', 'test_f1_macro']].agg(['mean', 'std', 'size']).round(4).T)
+    args = arguments(__doc__, STUDIES)
+    table = run_missing(FILE, [dict(study=study, seed=seed) for study in args.study for seed in args.seeds], run)
+    print(table.groupby('study')[['valid', 'test', 'test_f1_macro']].agg(['mean', 'std', 'size']).round(4).T)
 
 
 if __name__ == '__main__': main()
