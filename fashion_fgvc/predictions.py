@@ -32,6 +32,7 @@ from .answers import Predictions, submission  # noqa: F401  handed on to users o
 from .archives import whole_file
 from .loading import FastImage, PhotoError
 from .schedules import fast_on_cpu, reuse_memory
+from .sweeps import weights_hash
 
 # %% ../nbs/12_predictions.ipynb #c003
 _all_ = ['Predictions', 'submission']
@@ -180,8 +181,7 @@ def _about(learn_or_ensemble, ids, settings):
     "A fingerprint of everything that an answer depends on, but the photos themselves"
     digest = hashlib.sha256(json.dumps([list(ids), settings], default=str).encode())
     for m in getattr(learn_or_ensemble, 'members', [learn_or_ensemble]):
-        digest.update(pickle.dumps(_valid_tfms(m))+pickle.dumps(list(m.dls.vocab)))
-        for name, value in m.model.state_dict().items(): digest.update(name.encode()+value.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(pickle.dumps(_valid_tfms(m))+pickle.dumps(list(m.dls.vocab))+weights_hash(m.model).encode())
     digest.update(str([getattr(learn_or_ensemble, name, None) for name in ('weights', 'mode', 'temperatures')]).encode())
     return digest.hexdigest()
 
