@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from .archives import whole_file
-from .metrics import ClassCounts, class_report
+from .metrics import ClassCounts, class_report, log_losses
 
 # %% ../nbs/11a_answers.ipynb #c006
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,7 @@ class Predictions:
     vocab:list              # Class names, length `c`
     targs:np.ndarray|None=None  # True class numbers, shape `(n,)`, -1 if unknown; or ones and zeros, shape `(n, c)`
     status:np.ndarray|None=None # 'ok', or why there is no answer, shape `(n,)`; all 'ok' by default
+    split:str=''            # Fingerprint of the split that the network was trained with, see `split_hash`; '' if it is not known
 
     def __post_init__(self):
         put = lambda name, value: object.__setattr__(self, name, value)
@@ -88,9 +91,8 @@ class Predictions:
             counts = ClassCounts(thresh).add(self.probs, self.targs)
             return dict(n=counts.n) | {f'{score}_{average}': counts.score(score, average) for average in ('micro', 'macro', 'samples') for score in ('precision', 'recall', 'f1')}
         report, seen = class_report(self), self.ok & (self.targs >= 0)
-        p = self.probs[seen, self.targs[seen]]
         return dict(n=int(seen.sum()), accuracy=float(report.at['micro', 'recall']), top5=float(report.at['micro', 'top5']),
-                    f1_macro=float(report.at['macro', 'f1']), log_loss=float(-np.log(p.clip(1e-12)).mean()) if len(p) else np.nan)
+                    f1_macro=float(report.at['macro', 'f1']), log_loss=float(log_losses(self.probs[seen], self.targs[seen]).mean()) if seen.any() else np.nan)
 
     def save(self,
         path:str|Path, # Without suffix: two files are written, `<path>.parquet` and `<path>.json`
@@ -104,7 +106,7 @@ class Predictions:
             df = pd.concat([df, pd.DataFrame(targs, columns=[f't{i}' for i in range(targs.shape[1])])], axis=1)
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(out := path.with_suffix('.parquet')) as file: df.to_parquet(file)
-        about = dict(vocab=self.vocab, rows=len(self), many=self.targs is not None and self.targs.ndim > 1)
+        about = dict(vocab=self.vocab, rows=len(self), many=self.targs is not None and self.targs.ndim > 1, split=self.split)
         with whole_file(path.with_suffix('.json')) as file: file.write_text(json.dumps(about, ensure_ascii=False), encoding='utf-8') # last: it says that both are there
         return out
 
@@ -113,20 +115,43 @@ class Predictions:
         path:str|Path, # As given to `save`
     ) -> 'Predictions':
         "Read what `save` wrote."
-        path = Path(path)
-        for suffix in ('.parquet', '.json'):
-            if not path.with_suffix(suffix).is_file():
-                raise FileNotFoundError(f"{path.with_suffix(suffix)} is not there; `save` writes a .parquet and a .json")
-        df, about = pd.read_parquet(path.with_suffix('.parquet')), json.loads(path.with_suffix('.json').read_text(encoding='utf-8'))
-        if len(df) != about['rows']:
-            raise ValueError(f"{path}: {len(df)} rows in the parquet file, {about['rows']} in the JSON; they are not "
-                             "of one `save`")
-        columns = lambda letter: df[[c for c in df if c[0] == letter and c[1:].isdigit()]].to_numpy()
-        targs = columns('t')
-        targs = (targs if about['many'] else targs[:, 0]) if targs.shape[1] else None
-        return cls(df['id'].to_numpy(), columns('p'), about['vocab'], targs, df['status'].to_numpy())
+        file, about = _saved(path)
+        return _of_table(cls, file.read(), about)
 
-# %% ../nbs/11a_answers.ipynb #c013
+    @classmethod
+    def pieces(cls,
+        path:str|Path,   # As given to `save`, or to `predict_to`
+        rows:int=20_000, # In memory at a time
+    ):                   # An iterator of `Predictions`
+        "Read what `save` wrote, some rows at a time."
+        file, about = _saved(path)
+        for batch in file.iter_batches(rows): yield _of_table(cls, pa.Table.from_batches([batch]), about)
+
+def _saved(path):
+    "The parquet file, not read yet, and what the JSON says"
+    path = Path(path)
+    for suffix in ('.parquet', '.json'):
+        if not path.with_suffix(suffix).is_file():
+            raise FileNotFoundError(f"{path.with_suffix(suffix)} is not there; `save` writes a .parquet and a .json")
+    file, about = pq.ParquetFile(path.with_suffix('.parquet')), json.loads(path.with_suffix('.json').read_text(encoding='utf-8'))
+    if (n := file.metadata.num_rows) != about['rows']:
+        raise ValueError(f"{path}: {n} rows in the parquet file, {about['rows']} in the JSON; they are not of one `save`")
+    return file, about
+
+def _of_table(cls, table, about):
+    "Predictions of some rows of the parquet file"
+    def columns(letter):
+        names = [c for c in table.column_names if c[0] == letter and c[1:].isdigit()]
+        if not names: return None
+        out = np.empty((len(table), len(names)), table[names[0]].type.to_pandas_dtype())
+        for i, name in enumerate(names): out[:, i] = table[name].to_numpy()
+        return out
+    text = lambda name: np.array(table[name].to_pylist(), dtype=object)
+    targs = columns('t')
+    if targs is not None and not about['many']: targs = targs[:, 0]
+    return cls(text('id'), columns('p'), about['vocab'], targs, text('status'), about.get('split', ''))
+
+# %% ../nbs/11a_answers.ipynb #c015
 def _said(preds, k, thresh):
     "What is written for each photo"
     names, probs = np.array(preds.vocab, dtype=object), np.nan_to_num(preds.probs)

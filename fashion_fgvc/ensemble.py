@@ -22,7 +22,8 @@ from fastcore.meta import delegates
 from torch import Tensor
 
 from .predictions import Predictions, predict
-from .trust import score_of, with_temperature
+from .sweeps import trained_split
+from .trust import matched, score_of, with_temperature
 
 # %% ../nbs/13_ensemble.ipynb #c005
 MODES = ('mean', 'geometric')
@@ -70,6 +71,7 @@ class Ensemble:
         weights=None,     # One number per member, equal by default
         mode:str='mean',  # 'mean' or 'geometric'
         temperatures=None,# One number per member, from `fit_temperature`, so that none outvotes the others by exaggerating
+        any_split:bool=False, # Also members that were trained on other splits? Then only photos that none was trained on can test them together
     ):
         self.members = list(members)
         if not self.members: raise ValueError("`members` is empty; at least one learner is needed")
@@ -78,6 +80,10 @@ class Ensemble:
             if list(m.dls.vocab) != self.vocab:
                 raise ValueError(f"member {i} knows other classes than member 0, or in another order: {list(m.dls.vocab)[:4]}… "
                                  f"and {self.vocab[:4]}…; build all loaders with the same `vocab`")
+        splits = {i: s for i, m in enumerate(self.members) if (s := trained_split(m))}
+        if not any_split and len(set(splits.values())) > 1:
+            raise ValueError(f"members were trained on other splits: {', '.join(f'{s} (member {i})' for i, s in splits.items())}; photos that validate one may have trained another. "
+                             "Train all on one split, or pass `any_split=True` if you will ask only about photos that none was trained on")
         self.weights, self.mode = check_weights(weights, len(self.members), mode), mode
         self.temperatures = [1.]*len(self.members) if temperatures is None else [float(t) for t in temperatures]
         if len(self.temperatures) != len(self.members) or min(self.temperatures) <= 0:
@@ -103,36 +109,24 @@ class Ensemble:
         names = [getattr(getattr(m, 'arch', None), 'name', 'learner') for m in self.members]
         return f"Ensemble of {len(names)} ({self.mode}): " + ', '.join(f'{w:.2f} {name}' for w, name in zip(self.weights, names, strict=True))
 
-# %% ../nbs/13_ensemble.ipynb #c014
-def _aligned(list_of_predictions):
-    "All of them in the order of the first, which must be possible"
-    if not list_of_predictions: raise ValueError("`list_of_predictions` is empty; at least one is needed")
-    first, *rest = list_of_predictions
-    for i, p in enumerate(rest, 1):
-        if p.vocab != first.vocab:
-            raise ValueError(f"predictions {i} know other classes than predictions 0, or in another order: "
-                             f"{p.vocab[:4]}… and {first.vocab[:4]}…")
-    aligned = [first, *(p.align(first) for p in rest)]
-    for i, p in enumerate(aligned):
-        if p.targs is not None and first.targs is not None and not np.array_equal(p.targs, first.targs):
-            raise ValueError(f"predictions {i} have other true classes than predictions 0; they are not of the same table")
-    return aligned
-
+# %% ../nbs/13_ensemble.ipynb #c016
 def average(
     list_of_predictions:list, # `Predictions` of the same photos, in any order
     weights=None,             # One number per member, equal by default
     mode:str='mean',          # 'mean' or 'geometric'
+    any_split:bool=False,     # Also of networks that were trained on other splits, see `matched`
 ) -> Predictions:             # In the order of the first
     "Mean of saved predictions, row by row as their ids say."
-    first, *rest = aligned = _aligned(list_of_predictions)
+    first, *rest = aligned = matched(list_of_predictions, any_split)
     weights = check_weights(weights, 1+len(rest), mode)
     ok = np.logical_and.reduce([p.ok for p in aligned])
     probs = running_mean((torch.from_numpy(p.probs) for p in aligned), weights, mode).numpy()
     status = np.full(len(first), 'ok', object)
     for p in reversed(aligned): status = np.where(p.ok, status, p.status)
-    return replace(first, probs=np.where(ok[:, None], probs, np.nan), status=status)
+    splits = {p.split for p in aligned}
+    return replace(first, probs=np.where(ok[:, None], probs, np.nan), status=status, split=splits.pop() if len(splits) == 1 else '')
 
-# %% ../nbs/13_ensemble.ipynb #c018
+# %% ../nbs/13_ensemble.ipynb #c020
 def _answers(p):
     "What is said, and whether it is right; both of shape `(n,)`"
     said = p.probs.argmax(1) if p.targs.ndim == 1 else (p.probs >= .5).ravel()
@@ -140,12 +134,13 @@ def _answers(p):
 
 def diversity(
     list_of_predictions:list|dict, # `Predictions` of the same photos with true classes, or name -> `Predictions`
+    any_split:bool=False,          # Also of networks that were trained on other splits, see `matched`
 ) -> pd.DataFrame:                 # A row per pair: `disagreement`, `both_wrong`, `q`
     "How differently members err."
     names, members = zip(*(list_of_predictions.items() if isinstance(list_of_predictions, dict) else enumerate(list_of_predictions)), strict=True)
     if len(members) < 2: raise ValueError("`list_of_predictions` must hold two members at least; one cannot differ")
     if any(p.targs is None for p in members): raise ValueError("`diversity` needs true classes; some of these predictions have none")
-    members = _aligned(list(members))
+    members = matched(list(members), any_split)
     ok = np.logical_and.reduce([p.ok & ((p.targs >= 0) if p.targs.ndim == 1 else True) for p in members])
     answers, rows = [_answers(p[ok]) for p in members], {}
     for i, j in combinations(range(len(members)), 2):
@@ -154,14 +149,15 @@ def diversity(
         rows[names[i], names[j]] = dict(disagreement=(a != b).mean(), both_wrong=(~x & ~y).mean(), q=(together-apart)/(together+apart) if together+apart else np.nan)
     return pd.DataFrame(rows).T.rename_axis(index=['a', 'b'])
 
-# %% ../nbs/13_ensemble.ipynb #c020
+# %% ../nbs/13_ensemble.ipynb #c022
 def greedy_weights(
     list_of_predictions:list,         # `Predictions` of the same validation photos with true classes, in any order
     metric:str|Callable='accuracy',   # 'accuracy', 'neg_log_loss', 'f1_macro', …, or a function of probabilities and targets; larger is better
     rounds:int=50,                    # Members to take, at most
+    any_split:bool=False,             # Also of networks that were trained on other splits, see `matched`
 ) -> np.ndarray:                      # Weights with sum 1, one per member
     "Weights of members, by what they add to each other."
-    metric, members = score_of(metric), _aligned(list_of_predictions)
+    metric, members = score_of(metric), matched(list_of_predictions, any_split)
     if members[0].targs is None: raise ValueError("`greedy_weights` needs true classes; these predictions have none")
     if rounds < 1: raise ValueError(f"`rounds` must be at least 1, got {rounds}")
     ok = np.logical_and.reduce([p.ok & ((p.targs >= 0) if p.targs.ndim == 1 else True) for p in members])
@@ -177,7 +173,7 @@ def greedy_weights(
     prefix = taken[:scores.index(max(scores))+1]
     return np.bincount(prefix, minlength=len(members))/len(prefix)
 
-# %% ../nbs/13_ensemble.ipynb #c025
+# %% ../nbs/13_ensemble.ipynb #c027
 def average_weights(
     learners:list, # Learners of one architecture with the same classes, or state dicts of their models
     weights=None,  # One number per member, equal by default

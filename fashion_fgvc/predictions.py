@@ -32,7 +32,7 @@ from .answers import Predictions, submission  # noqa: F401  handed on to users o
 from .archives import whole_file
 from .loading import FastImage, PhotoError
 from .schedules import fast_on_cpu, reuse_memory
-from .sweeps import weights_hash
+from .sweeps import trained_split, weights_hash
 
 # %% ../nbs/12_predictions.ipynb #c003
 _all_ = ['Predictions', 'submission']
@@ -161,7 +161,8 @@ def predict(
         for m, mode in zip(members, modes, strict=True): m.model.train(mode)
     if (bad := np.flatnonzero(status == 'unusable')).size:
         warnings.warn(f"{len(bad)} photos cannot be brought into the form that the network wants, first {source.ids[bad[0]]!r}: {reasons[bad[0]]}", stacklevel=2)
-    return Predictions(source.ids, probs, vocab, source.targs, status)
+    splits = {trained_split(m) for m in members}
+    return Predictions(source.ids, probs, vocab, source.targs, status, splits.pop() if len(splits) == 1 else '')
 
 def photo_batch(
     learn,                   # A fastai `Learner`

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from .metrics import SCORES, ClassCounts, class_report, confusion, error_pairs
+from .metrics import SCORES, ClassCounts, class_report, confusion, error_pairs, log_losses
 from .pages import html_image, html_page, photo_grid
 from .predictions import Predictions
 from .trust import calibration_error, reliability
@@ -181,7 +181,7 @@ def top_losses(
     "Photos on which the model was most wrong."
     if preds.targs.ndim == 2: return _top_losses_of_many(preds, n, thresh)
     known = np.flatnonzero(preds.ok & (preds.targs >= 0))
-    loss = -np.log(preds.probs[known, preds.targs[known]].clip(1e-12))
+    loss = log_losses(preds.probs[known], preds.targs[known])
     rows = known[order := np.argsort(-loss, kind='stable')[:n]]
     best = preds.probs[rows].argmax(1)
     name = lambda numbers: [preds.vocab[i] for i in numbers]
@@ -191,7 +191,7 @@ def top_losses(
 def _top_losses_of_many(preds, n, thresh):
     "The same for several labels; the loss of a photo is the mean over its labels"
     good = preds[preds.ok]
-    each = -np.log(np.where(good.targs > 0, good.probs, 1-good.probs).clip(1e-12))
+    each = log_losses(good.probs, good.targs)
     rows = np.argsort(-each.mean(1), kind='stable')[:n]
     names = lambda table: [[preds.vocab[i] for i in np.flatnonzero(row)] for row in table]
     return pd.DataFrame(dict(image=good.ids[rows], label=names(good.targs[rows]), predicted=names(good.probs[rows] >= np.asarray(thresh)),
