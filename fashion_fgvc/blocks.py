@@ -25,12 +25,12 @@ from fastai.torch_core import TensorCategory, TensorImage, TensorMultiCategory, 
 from fastai.vision.augment import Resize, aug_transforms
 from fastcore.basics import chunked, listify
 from fastcore.meta import delegates
-from fasttransform import Transform
+from fasttransform import Pipeline, Transform
 
 from .augment import AUGMENT
 from .crops import RandomArea
 from .loading import FastImage, ImageCache, PhotoError, Uncached, cache_settings
-from .sampling import SAMPLING, balanced_sampler
+from .sampling import SAMPLING, balanced_sampler, rare_photos
 from .tables import label_matrix, usable
 
 # %% ../nbs/06_blocks.ipynb #c006
@@ -127,6 +127,7 @@ def multi_label_block(
 class Rows:
     "What a loader needs to know of its rows: files, targets, and how to draw an epoch"
     sampler = None # from `balanced_sampler`, or every photo once
+    rare, rare_tfms = None, () # 1 for photos with an augmentation of their own, else 0, shape `(n,)`; and what that is
     def __init__(self,
         df:pd.DataFrame, # The rows, in the order of the data set
         path:str|Path,   # Image root
@@ -153,12 +154,24 @@ class PhotoDL(TfmdDL):
 
     def shuffle_fn(self, idxs): return self.sampler(idxs, self.rng) if self.sampler else super().shuffle_fn(idxs)
 
+    def item_tfms(self) -> list: # Two pipelines: for most photos, and for photos of rare classes
+        "What a photo goes through before it is in a batch."
+        rows = self.dataset.__dict__.get('rows')
+        if rows is None or rows.rare is None: return [self.after_item]*2
+        lasting = [t for t in self.after_item.fs if getattr(t, 'split_idx', None) != 0]
+        return [self.after_item, Pipeline([*lasting, *rows.rare_tfms], split_idx=self.split_idx)]
+
     def create_batches(self, samps):
         rows = self.dataset.__dict__.get('rows')
         if rows is None or self.before_batch.fs: yield from super().create_batches(samps); return
+        rare, tfms = rows.rare if rows.rare is not None else np.zeros(len(rows.files), int), self.item_tfms()
         for at in chunked(samps, self.bs, drop_last=self.drop_last):
-            photos = [self.after_item(rows.open(i)) for i in at]
+            photos = [tfms[rare[i]](rows.open(i)) for i in at]
             yield stack_photos(photos), rows.target(at)
+
+    def do_item(self, s): # where others make the batches
+        if s is None or getattr(self.dataset.__dict__.get('rows'), 'rare', None) is None: return super().do_item(s)
+        return self.item_tfms()[self.dataset.rows.rare[s]](self.create_item(s))
 
 class ByteToFloat(IntToFloatTensor):
     "fastai's `IntToFloatTensor`; on a CPU in one pass by one thread, which leaves the other cores to the loader's workers."
@@ -236,6 +249,8 @@ def dataloaders(
     num_workers:int|None=None, # Processes that decode; by default one per core, up to 16
     cache:ImageCache|str|Path|bool|None=None, # Cropped and resized photos: a cache or its folder; `True` makes one, or brings it up to date
     sampler=None,              # 'balanced' or 'sqrt' to show rare classes more often; or a function of the training targets, such as `partial(balanced_sampler, cap=5)`
+    augment_rare:str|list|None=None, # Another augmentation for photos of rare classes: 'full', or transforms
+    rare:float=5.,             # Which classes are rare: those with so many times fewer photos than the commonest
     check:bool=True,           # Look for every photo first?
     **kwargs,
 ) -> DataLoaders:              # `train` and `valid`, neither of them normalised: each learner brings its own statistics
@@ -248,5 +263,6 @@ def dataloaders(
     dls = block(vocab=vocab, path=path, img_cls=img_cls, cache=cache, size=size, crop=crop, **kwargs).dataloaders(df, path=path, bs=bs, num_workers=num_workers)
     for dl, rows in zip(dls.loaders, split_rows(df), strict=True): dl.dataset.rows = Rows(df.iloc[rows], path, OpenPhoto(img_cls, path, cache), vocab)
     if sampler: dls.train_ds.rows.sampler = find_sampler(sampler)(dls.train_ds.rows.targets)
+    if augment_rare: dls.train_ds.rows.rare, dls.train_ds.rows.rare_tfms = rare_photos(dls.train_ds.rows.targets, rare).astype(int), augment_tfms(augment_rare, kwargs.get('min_scale', .6))
     dls.train.rng = random.Random(seed)
     return dls
