@@ -9,18 +9,12 @@
 
 A row per measurement goes into benchmarks/training.csv; rows of jobs that are not asked for stay.
 """
-import argparse
 import os
-import platform
-import time
-import warnings
 from contextlib import nullcontext
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from fastai.callback import schedule as _  # noqa: F401  (gives `Learner` its `fit_one_cycle`)
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import ColReader
@@ -31,6 +25,7 @@ from fastai.vision.augment import Flip, Resize
 from fastai.vision.core import PILImageBW
 from fastai.vision.data import ImageBlock
 from fastai.vision.learner import vision_learner
+from runs import clock, measure
 
 from fashion_fgvc.arrays import array_dataloaders
 from fashion_fgvc.blocks import dataloaders, split_rows
@@ -43,13 +38,6 @@ from fashion_fgvc.training import fit_cached, fit_two_stage
 
 FILE, SIZE = Path(__file__).parent/'training.csv', 128
 THEIRS = dict(resnet18='resnet18', mobilenetv2='mobilenetv2_100', densenet121='densenet121')  # names of timm, which `vision_learner` takes
-
-
-def clock(job):
-    "Seconds that a job takes"
-    t = time.perf_counter()
-    job()
-    return time.perf_counter()-t
 
 
 def plain(df, path, arch, epochs):
@@ -129,21 +117,4 @@ def mnist(repeats, photos):
 JOBS = dict(frozen=frozen, step=step, mnist=mnist)
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--job', nargs='*', default=list(JOBS), choices=list(JOBS))
-    p.add_argument('--repeats', type=int, default=3)
-    p.add_argument('--photos', type=int, default=96)
-    args = p.parse_args()
-    warnings.simplefilter('ignore')
-    versions = {f'{name}_version': version(name) for name in ('fastai', 'torch', 'torchvision', 'timm')}
-    about = dict(cpus=os.cpu_count(), threads=torch.get_num_threads(), machine=platform.machine(), python=platform.python_version(), **versions)
-    for job in args.job:
-        new = pd.DataFrame(JOBS[job](args.repeats, args.photos)).assign(**about).round(4)
-        before = pd.read_csv(FILE).query('job != @job') if FILE.is_file() else pd.DataFrame()
-        pd.concat([before, new], ignore_index=True).to_csv(FILE, index=False)
-        table = new.pivot_table(index=[c for c in ('arch', 'epochs') if c in new], columns='who', values='seconds', aggfunc='median', sort=False)
-        print(table.assign(**{f'ratio of {c}': table['fastai']/table[c] for c in table if c != 'fastai'}).round(3), flush=True)
-
-
-if __name__ == '__main__': main()
+if __name__ == '__main__': measure(__doc__, FILE, JOBS, ('fastai', 'torch', 'torchvision', 'timm'), repeats=3, photos=96)

@@ -34,7 +34,7 @@ class Predictions:
     def __post_init__(self):
         put = lambda name, value: object.__setattr__(self, name, value)
         n, shape = len(self.ids), (len(self.ids), len(self.vocab))
-        put('ids', np.asarray(self.ids, dtype=object).astype(str))
+        put('ids', self.ids if isinstance(self.ids, np.ndarray) and self.ids.dtype.kind == 'U' else np.asarray(self.ids, dtype=object).astype(str))
         put('probs', np.asarray(self.probs, dtype=np.float32))
         put('vocab', list(self.vocab))
         put('status', np.full(n, 'ok') if self.status is None else np.asarray(self.status, dtype=str))

@@ -22,13 +22,20 @@ def _scored(preds, targs):
     preds, targs = torch.as_tensor(preds), torch.as_tensor(targs)
     if preds.ndim != 2 or targs.shape not in (preds.shape, preds.shape[:1]):
         raise ValueError(f"`preds` must be (n, c) scores and `targs` (n,) class numbers or (n, c) ones and zeros, got shapes {tuple(preds.shape)} and {tuple(targs.shape)}")
-    keep = ~preds.isnan().any(1)
-    if targs.ndim == 2: return preds[keep], targs[keep].bool()
-    keep &= targs >= 0
-    preds, targs = preds[keep], targs[keep].long()
+    keep = ~preds.sum(1).isnan() # a quick look first: without `nan` in a row there is hardly ever one in its sum
+    if not keep.all(): keep = ~preds.isnan().any(1)
+    if targs.ndim == 1: keep &= targs >= 0
+    if not keep.all(): preds, targs = preds[keep], targs[keep]
+    if targs.ndim == 2: return preds, targs.bool()
+    targs = targs.long()
     if len(targs) and targs.max() >= preds.shape[1]:
         raise ValueError(f"`targs` holds class {int(targs.max())}, but `preds` has {preds.shape[1]} columns")
     return preds, targs
+
+def _best(preds):
+    "The best class of every row; of equal ones the first. NumPy finds it three times as fast as torch on a CPU"
+    if preds.device.type != 'cpu' or preds.dtype == torch.bfloat16: return preds.argmax(1)
+    return torch.from_numpy(preds.detach().numpy().argmax(1))
 
 def _said(preds, thresh):
     "Which labels are said, from probabilities"
@@ -42,12 +49,12 @@ def confusion(
     "Count what is taken for what."
     preds, targs = _scored(preds, targs)
     c = preds.shape[1]
-    if targs.ndim == 1: return torch.bincount(targs*c + preds.argmax(1), minlength=c*c).view(c, c)
+    if targs.ndim == 1: return torch.bincount(targs*c + _best(preds), minlength=c*c).view(c, c)
     said = _said(preds, thresh)
     tp, fp, fn = (said & targs).sum(0), (said & ~targs).sum(0), (~said & targs).sum(0)
     return torch.stack([len(targs)-tp-fp-fn, fp, fn, tp], 1).view(c, 2, 2)
 
-# %% ../nbs/08_metrics.ipynb #c008
+# %% ../nbs/08_metrics.ipynb #c010
 def error_pairs(
     preds:Tensor|np.ndarray, # Probabilities, shape `(n, c)`
     targs:Tensor|np.ndarray, # Ones and zeros, shape `(n, c)`
@@ -59,7 +66,7 @@ def error_pairs(
     said = _said(preds, thresh)
     return ((~said & targs).float().T @ (said & ~targs).float()).long()
 
-# %% ../nbs/08_metrics.ipynb #c011
+# %% ../nbs/08_metrics.ipynb #c013
 def log_losses(
     probs:np.ndarray, # Probabilities, shape `(n, c)`
     targs:np.ndarray, # True class of each row, shape `(n,)`; or ones and zeros, shape `(n, c)`
@@ -69,7 +76,7 @@ def log_losses(
     p = np.where(targs > 0, probs, 1-probs) if targs.ndim == 2 else probs[np.arange(len(probs)), targs]
     return -np.log(p.clip(1e-12))
 
-# %% ../nbs/08_metrics.ipynb #c014
+# %% ../nbs/08_metrics.ipynb #c016
 def top_k_by_class(
     preds:Tensor|np.ndarray, # Scores, shape `(n, c)`
     targs:Tensor|np.ndarray, # True class of each row, shape `(n,)`
@@ -83,7 +90,7 @@ def top_k_by_class(
     hits = (preds.topk(min(k, c)).indices == targs[:,None]).any(1).float()
     return torch.bincount(targs, hits, minlength=c) / torch.bincount(targs, minlength=c)
 
-# %% ../nbs/08_metrics.ipynb #c017
+# %% ../nbs/08_metrics.ipynb #c019
 def counts_by_class(
     cm:Tensor, # Confusion matrix, shape `(c, c)` or `(c, 2, 2)`
 ) -> tuple[Tensor, Tensor, Tensor]: # True positives, false positives, false negatives, each of shape `(c,)`
@@ -167,7 +174,7 @@ def class_report(
     if targs is None: raise ValueError("`targs` is needed: without true classes there is nothing to score")
     return ClassCounts(thresh, k).add(preds, targs).report(vocab, train)
 
-# %% ../nbs/08_metrics.ipynb #c024
+# %% ../nbs/08_metrics.ipynb #c026
 def _curve(p, yes):
     "For one label: how many photos are said, and how many rightly, from each threshold worth trying; the first says nothing"
     p, yes = np.sort(p), np.sort(yes)
@@ -226,7 +233,7 @@ def _one_threshold(probs, targs, average):
         f1.append(2*right/(said+len(yes)))
     return grid[np.argmax(np.mean(f1, 0))] if f1 else np.float32(.5)
 
-# %% ../nbs/08_metrics.ipynb #c028
+# %% ../nbs/08_metrics.ipynb #c030
 def threshold_gain(
     probs,               # Probabilities, shape `(n, c)`
     targs,               # Ones and zeros, shape `(n, c)`
@@ -249,7 +256,7 @@ def threshold_gain(
         rows[name] = {'same photos': same.score('f1', average), 'cross-fitted': crossed.score('f1', average)}
     return pd.DataFrame(rows).T
 
-# %% ../nbs/08_metrics.ipynb #c031
+# %% ../nbs/08_metrics.ipynb #c033
 class _Score(Metric):
     "A score that is exact over the whole set"
     def __init__(self,

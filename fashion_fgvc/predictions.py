@@ -45,17 +45,27 @@ def _open(item, cls):
     return cls(im.convert(cls._open_args['mode']))
 
 def _ids(items):
-    "What each item is called: its path, or its position"
-    return [str(i) if isinstance(i, (str, os.PathLike)) else str(n) for n, i in enumerate(items)]
+    "What each item is called: its `image`, its path, or its position"
+    if isinstance(items, pd.DataFrame): return np.array([str(i) for i in items['image']], dtype=str)
+    return np.array([str(i) if isinstance(i, (str, os.PathLike)) else str(n) for n, i in enumerate(items)], dtype=str)
 
 class _FromLoader:
     "Photos and targets of a fastai loader, by position"
     def __init__(self, dl):
         self.tls, items = dl.dataset.tls, dl.items
         table = isinstance(items, pd.DataFrame)
-        self.ids = list(items['image']) if table and 'image' in items else _ids(range(len(items)) if table else items)
+        self.ids = _ids(items) if not table or 'image' in items else _ids(range(len(items)))
         self.targs = None
-        if len(self.tls) > 1: self.targs = np.stack([np.asarray(t) for t in self.tls[1]]) if len(self.ids) else np.zeros(0, int)
+        if len(self.tls) > 1: self.targs = self._targs(self.tls[1])
+
+    def _targs(self, targets):
+        "One by one, as a list of a million small tensors would need more memory than all answers"
+        out = np.zeros(0, int)
+        for i, t in enumerate(map(np.asarray, targets)):
+            if i == 0: out = np.empty((len(self.ids), *t.shape), t.dtype)
+            out[i] = t
+        return out
+
     def open(self, i, cls): return self.tls[0][i]
 
 class _FromItems:
@@ -64,7 +74,7 @@ class _FromItems:
         table = isinstance(items, pd.DataFrame)
         if table and 'image' not in items: raise ValueError(f"`items` has no column 'image'; it has {list(items.columns)}")
         self.items = [Path(path)/i for i in items['image']] if table else list(items)
-        self.ids = list(items['image']) if table else _ids(self.items)
+        self.ids = _ids(items if table else self.items)
         self.targs, number = None, {v: i for i, v in enumerate(vocab)}
         if table and 'labels' in items:
             self.targs = np.array([[v in labels for v in vocab] for labels in map(set, items['labels'])], dtype=np.float32)
@@ -137,6 +147,7 @@ def predict(
     combine = getattr(learn_or_ensemble, 'combine', lambda probs: next(iter(probs)))
     dls = members[0].dls
     vocab = list(dls.vocab)
+    splits = {trained_split(m) for m in members}
     source = _FromLoader(items) if hasattr(items, 'after_batch') else _FromItems(items, path if path is not None else dls.path, vocab)
     views, which = {}, []
     for m in members: # members with the same crop and size see the same tensor
@@ -160,8 +171,7 @@ def predict(
     finally:
         for m, mode in zip(members, modes, strict=True): m.model.train(mode)
     if (bad := np.flatnonzero(status == 'unusable')).size:
-        warnings.warn(f"{len(bad)} photos cannot be brought into the form that the network wants, first {source.ids[bad[0]]!r}: {reasons[bad[0]]}", stacklevel=2)
-    splits = {trained_split(m) for m in members}
+        warnings.warn(f"{len(bad)} photos cannot be brought into the form that the network wants, first {str(source.ids[bad[0]])!r}: {reasons[bad[0]]}", stacklevel=2)
     return Predictions(source.ids, probs, vocab, source.targs, status, splits.pop() if len(splits) == 1 else '')
 
 def photo_batch(
@@ -173,14 +183,14 @@ def photo_batch(
     source = _FromItems(items, path if path is not None else learn.dls.path, list(learn.dls.vocab))
     views = _Views(source, [(_image_class(learn.dls), Pipeline(_valid_tfms(learn), split_idx=1))])
     rows, said, why, xs = _collate([views[i] for i in range(len(source.ids))])
-    if bad := [i for i in rows if said[i] != 'ok']: raise ValueError(f"{len(bad)} of {len(rows)} photos cannot be used, first {source.ids[bad[0]]!r}, which is {said[bad[0]]} {why[bad[0]]}".strip())
+    if bad := [i for i in rows if said[i] != 'ok']: raise ValueError(f"{len(bad)} of {len(rows)} photos cannot be used, first {str(source.ids[bad[0]])!r}, which is {said[bad[0]]} {why[bad[0]]}".strip())
     if not rows: raise ValueError("`items` is empty; at least one photo is needed")
     return _prepared(learn, xs[0]).as_subclass(torch.Tensor)
 
 # %% ../nbs/12_predictions.ipynb #c017
 def _about(learn_or_ensemble, ids, settings):
     "A fingerprint of everything that an answer depends on, but the photos themselves"
-    digest = hashlib.sha256(json.dumps([list(ids), settings], default=str).encode())
+    digest = hashlib.sha256(json.dumps([ids.tolist(), settings], default=str).encode())
     for m in getattr(learn_or_ensemble, 'members', [learn_or_ensemble]):
         digest.update(pickle.dumps(_valid_tfms(m))+pickle.dumps(list(m.dls.vocab))+weights_hash(m.model).encode())
     digest.update(str([getattr(learn_or_ensemble, name, None) for name in ('weights', 'mode', 'temperatures')]).encode())
@@ -199,7 +209,7 @@ def predict_to(
     "Predict more photos than fit into memory; call it again to go on after a stop."
     if piece < 1: raise ValueError(f"`piece` must be at least 1, got {piece}")
     out = Path(out)
-    ids = items['image'] if isinstance(items, pd.DataFrame) else _ids(items)
+    ids = _ids(items)
     about, folder = _about(learn_or_ensemble, ids, dict(tta=tta, piece=piece, path=str(path))), out.with_name(f'{out.name}.pieces')
     if (folder/'about').is_file() and (folder/'about').read_text() != about: shutil.rmtree(folder) # pieces of another question
     folder.mkdir(parents=True, exist_ok=True)

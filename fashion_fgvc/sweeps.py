@@ -38,7 +38,7 @@ def trained_split(
     "A fingerprint of which photos train a network and which validate it."
     parts = [getattr(dl.dataset, 'items', None) for dl in learn.dls.loaders[:2]]
     known = all(isinstance(p, pd.DataFrame) and {'image', 'split'} <= set(p) for p in parts)
-    return split_hash(pd.concat(parts)) if known else ''
+    return split_hash(pd.concat([p[['image', 'split']] for p in parts])) if known else ''
 
 def run_record(
     learn, # A trained learner
