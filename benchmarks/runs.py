@@ -51,7 +51,7 @@ def measure(doc, file, jobs, packages, **options):
         pd.concat([before, new], ignore_index=True).to_csv(file, index=False)
         for value in [v for v in ('seconds', 'mb') if v in new]:
             table = new.pivot_table(index=[c for c in ('job', 'what', 'arch', 'epochs') if c in new], columns='who', values=value, aggfunc='median', sort=False)
-            print(table.assign(**{f'ratio of {c}': table['fastai']/table[c] for c in table if c != 'fastai' and 'fastai' in table}).round(3), value, flush=True)
+            print(table.assign(**{f'ratio of {c}': table['fastai']/table[c] for c in table if c != 'fastai' and 'fastai' in table}).round(3).to_string(), value, flush=True)
 
 
 def run_missing(file, runs, run):

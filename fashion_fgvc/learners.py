@@ -8,7 +8,7 @@ Docs: https://fashion-fgvc.github.io/fashion_fgvc/learners.html.md"""
 __all__ = ['HARMLESS', 'CLASSIFIERS', 'POOLS', 'densenet121', 'densenet161', 'densenet201', 'wrn50', 'resnext50', 'inception_v3',
            'inception_v4', 'inception_resnet_v2', 'resnet18', 'resnet50', 'resnet152', 'vgg16', 'efficientnet_b0',
            'convnext_tiny', 'mobilenetv2', 'mobilenetv2_tf', 'squeezenet', 'simple_cnn', 'second_cnn', 'tiny_cnn',
-           'own_loaders', 'read_weights', 'load_weights', 'GeM', 'train_targets', 'fashion_learner']
+           'own_loaders', 'read_weights', 'load_weights', 'GeM', 'build_model', 'train_targets', 'fashion_learner']
 
 # %% ../nbs/10_learners.ipynb #c002
 import random
@@ -119,8 +119,16 @@ def _head(features, n_out, ps, hidden, pool):
     layers = create_head(features*(2 if pool == 'concat' else 1), n_out, lin_ftrs=[hidden] if hidden else [], ps=ps, pool=False)
     return nn.Sequential(POOLS[pool](), nn.Flatten(), *layers)
 
-def _model(arch, shape, n_out, ps, pretrained, hidden, pool):
-    "Body and head in sequence"
+def build_model(
+    arch:Arch,         # A row of the table
+    shape:tuple,       # Of a photo: channels, height, width
+    n_out:int,         # Classes
+    ps:float|list=.2,  # Dropout in the head
+    pretrained:bool|str|Path|Learner=False, # As for `fashion_learner`
+    hidden:int=512,    # Units of the head's hidden layer; 0 for none
+    pool:str='concat', # 'avg', 'max', 'concat' (both) or 'gem'
+) -> nn.Sequential:
+    "Body and head in sequence."
     if arch.source == 'own': model = OWN[arch.model](shape[0], n_out, ps=ps)
     else:
         body = build_body(arch, pretrained is True, shape[0])
@@ -168,7 +176,7 @@ def fashion_learner(
     path:str|Path='.',     # Where the learner saves; not the image root, which may be read-only
     cbs=None,              # Callbacks
     **kwargs,              # Passed to `Learner`
-) -> Learner:              # Frozen if pretrained; `learn.arch` is its row of the table
+) -> Learner:              # Frozen if pretrained; `learn.arch` is its row of the table, `learn.head` says how its head was built
     "A learner of any architecture of the table, with its statistics, three layer groups and a fresh head."
     arch = find_arch(arch)
     if arch.source == 'own' and pretrained is True: pretrained = False
@@ -176,13 +184,13 @@ def fashion_learner(
     if not n_out: raise ValueError("the number of classes is not known from `dls`; pass `n_out`")
     with no_random(seed):
         x, y = dls.train.do_item(0)[:2]
-        model = _model(arch, x.shape, n_out, ps, pretrained, hidden, pool)
+        model = build_model(arch, x.shape, n_out, ps, pretrained, hidden, pool)
         mean, std = stats or (arch.mean, arch.std)
         own = own_loaders(dls, mean[:x.shape[0]], std[:x.shape[0]])
     if metrics is None: metrics = [f1_micro, f1_macro] if y.ndim else [accuracy, f1_macro]
     learn = Learner(own, model, loss_func=loss_func or _loss(dls, y.ndim > 0, weights, smoothing), opt_func=opt_func, splitter=partial(three_groups, split=arch.split), metrics=metrics,
                     wd=wd, train_bn=train_bn, path=Path(path), cbs=[*listify(cbs), *([] if train_bn else [BnFreeze()])], **kwargs)
-    learn.arch = arch
+    learn.arch, learn.head = arch, dict(shape=list(x.shape), ps=ps, hidden=hidden, pool=pool) # what `build_model` needs to build it again
     if pretrained: learn.freeze()
     return learn
 

@@ -106,6 +106,8 @@ def _valid_tfms(learn):
 
 def _image_class(dls):
     "What a loader opens photos as"
+    rows = dls.valid.dataset.__dict__.get('rows')
+    if rows is not None and rows.opener.cache is None: return rows.opener.img_cls
     try: return type(dls.valid.dataset.tls[0][0])
     except Exception: return PILImage
 

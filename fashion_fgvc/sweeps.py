@@ -36,6 +36,7 @@ def trained_split(
     learn, # A learner
 ) -> str:  # See `split_hash`; '' if its loaders are not made from a table with `image` and `split`
     "A fingerprint of which photos train a network and which validate it."
+    if hasattr(learn, 'trained_split'): return learn.trained_split # from a bundle
     parts = [getattr(dl.dataset, 'items', None) for dl in learn.dls.loaders[:2]]
     known = all(isinstance(p, pd.DataFrame) and {'image', 'split'} <= set(p) for p in parts)
     return split_hash(pd.concat([p[['image', 'split']] for p in parts])) if known else ''

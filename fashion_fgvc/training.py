@@ -160,7 +160,8 @@ def twin(
     if state is not None: model.load_state_dict(state)
     same = ('loss_func', 'opt_func', 'lr', 'splitter', 'path', 'model_dir', 'wd', 'wd_bn_bias', 'train_bn', 'moms')
     out = Learner(learn.dls, model, metrics=deepcopy(list(learn.metrics)), **{name: getattr(learn, name) for name in same})
-    if hasattr(learn, 'arch'): out.arch = learn.arch
+    for name in ('arch', 'head', 'trained_split'):
+        if hasattr(learn, name): setattr(out, name, getattr(learn, name))
     return out
 
 @delegates(training_cbs)
