@@ -256,7 +256,7 @@ def threshold_gain(
         rows[name] = {'same photos': same.score('f1', average), 'cross-fitted': crossed.score('f1', average)}
     return pd.DataFrame(rows).T
 
-# %% ../nbs/08_metrics.ipynb #c033
+# %% ../nbs/08_metrics.ipynb #c035
 class _Score(Metric):
     "A score that is exact over the whole set"
     def __init__(self,
