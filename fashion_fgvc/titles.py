@@ -198,7 +198,7 @@ class JointClassifier:
         learn,                # A trained learner, whose body sees the photos; its classes are those of this classifier
         column:str='title',   # Where the titles are
         dims:int=256,         # Numbers that stand for a title, at most
-        C:float=100.,         # Inverse strength of the regularisation
+        C:float=10.,          # Inverse strength of the regularisation
     ): self.learn, self.column, self.dims, self.C, self.split, self.temperature = learn, column, dims, C, None, 1.
 
     def _sides(self, df, path):
