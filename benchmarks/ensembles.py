@@ -4,7 +4,7 @@
 
 * clothing: `clothing_small`, four members: MobileNetV2 at 160 and 128 px, SqueezeNet at 160 px, each one epoch of the head and five of all layers; a head on kept activations of MobileNetV2 at 224 px, 10 epochs;
 * patterns: `dress_patterns`, the same at 128, 96 and 128 px with three epochs of all layers, and a head at 192 px;
-* pair: `dress_patterns`, MobileNetV2 at 64 px, twice without dropout, smoothing and augmentation, six epochs (overfitted), twice with all three (regularised): does a mixed pair beat two of a kind?
+* pair: `dress_patterns`, MobileNetV2 at 64 px, six epochs, once without dropout, smoothing and augmentation (overfitted), twice with all three (regularised): is the overfitted one a better partner than a second regularised one?
 
 Settings were fixed before the first run. Weights and temperatures come from validation photos; every row gives the difference to the member that is best there, on test photos, with a paired bootstrap interval and McNemar's p.
 Needs FASHION_FGVC_DATA with the data sets and `weights`. Predictions are kept under runs/, so a stopped run goes on; results are in results/ensembles.csv.
@@ -46,7 +46,7 @@ def four(big, small, head, epochs):
 
 over, regular = dict(size=64, epochs=6, augment='none', ps=0., smoothing=0.), dict(size=64, epochs=6, ps=.4)
 STUDIES = dict(clothing=('clothing_small', four(160, 128, 224, 5)), patterns=('dress_patterns', four(128, 96, 192, 3)),
-               pair=('dress_patterns', dict(over_0=over, over_1=over | dict(seed=1), regular_0=regular, regular_1=regular | dict(seed=1))))
+               pair=('dress_patterns', dict(over=over, regular_0=regular, regular_1=regular | dict(seed=1))))
 
 
 def combined(members, part, how):

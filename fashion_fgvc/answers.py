@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .archives import whole_file
-from .metrics import ClassCounts, class_report, log_losses
+from .metrics import ClassCounts, log_losses
 
 # %% ../nbs/11a_answers.ipynb #c006
 @dataclass(frozen=True, eq=False)
@@ -85,14 +85,15 @@ class Predictions:
     def metrics(self,
         thresh=.5, # With several labels per photo: said from this probability on; one number, or one per label
     ) -> dict:
-        "Scores of the rows that have a prediction and a true class: `n`, `accuracy`, `top5`, `f1_macro`, `log_loss`; with several labels `n`, and precision, recall and F1, each as `micro`, `macro` and `samples`."
+        "Scores of the rows that have a prediction and a true class: `n`, `accuracy`, `top5`, `f1_macro` (over classes that occur or were said), `log_loss`; with several labels `n`, and precision, recall and F1, each as `micro`, `macro` and `samples`."
         if self.targs is None: raise ValueError("`metrics` needs true classes; these predictions have none")
         if self.targs.ndim > 1:
             counts = ClassCounts(thresh).add(self.probs, self.targs)
             return dict(n=counts.n) | {f'{score}_{average}': counts.score(score, average) for average in ('micro', 'macro', 'samples') for score in ('precision', 'recall', 'f1')}
-        report, seen = class_report(self), self.ok & (self.targs >= 0)
+        counts, seen = ClassCounts().add(self.probs, self.targs), self.ok & (self.targs >= 0)
+        report = counts.report()
         return dict(n=int(seen.sum()), accuracy=float(report.at['micro', 'recall']), top5=float(report.at['micro', 'top5']),
-                    f1_macro=float(report.at['macro', 'f1']), log_loss=float(log_losses(self.probs[seen], self.targs[seen]).mean()) if seen.any() else np.nan)
+                    f1_macro=counts.score('f1', 'macro'), log_loss=float(log_losses(self.probs[seen], self.targs[seen]).mean()) if seen.any() else np.nan)
 
     def save(self,
         path:str|Path, # Without suffix: two files are written, `<path>.parquet` and `<path>.json`
