@@ -10,20 +10,15 @@
 One learner for all: MobileNetV2 with local weights, one epoch of the head, then (but for *cached*) all layers, one cycle each, the last epoch counts. Needs FASHION_FGVC_DATA with `clothing_small`, `dress_patterns` and `weights`.
 A run that has its row in benchmarks/accuracy.csv is not repeated, so a stopped benchmark goes on where it was.
 """
-import os
-import platform
-import time
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
-import torch
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import ColReader
 from fastai.torch_core import set_seed
 from fastai.vision.augment import RandomResizedCrop, Resize, aug_transforms
 from fastai.vision.data import ImageBlock
-from runs import arguments, run_missing
+from runs import arguments, machine, run_missing
 
 from fashion_fgvc.blocks import dataloaders, split_rows
 from fashion_fgvc.datasets import load, root
@@ -67,23 +62,20 @@ def run(study, arm, seed):
     set_seed(seed, reproducible=True)
     build, fit = about['arms'][arm]
     learn = mobilenetv2_tf(build(df, path, about['size']), pretrained=root()/'weights/mobilenetv2_100_imagenet.safetensors', seed=seed)
-    t = time.perf_counter()
     with learn.no_bar(), learn.no_logging(): fit(learn, about['epochs'], seed)
-    seconds = time.perf_counter()-t
     scores = {}
     for part in ('valid', 'test'):
         preds = predict(learn, df[df['split'] == part], path=path, progress=False)
         report = class_report(preds)
         scores |= {part: preds.metrics()['accuracy'], f'{part}_f1_macro': report.loc['macro', 'f1']}
         if part == 'test': scores |= {f'test_f1_{c}': report.loc[c, 'f1'] for c in ('stripes', 'squares', 'chevron', 'houndstooth') if c in report.index}
-    return dict(study=study, arm=arm, seed=seed, **scores, seconds=seconds, data=about['data'], size=about['size'], epochs=about['epochs'], split=split_hash(df), threads=torch.get_num_threads(),
-                cpus=os.cpu_count(), python=platform.python_version(), **{f'{name}_version': version(name) for name in ('fastai', 'torch', 'timm')})
+    return dict(study=study, arm=arm, seed=seed, **scores, data=about['data'], size=about['size'], epochs=about['epochs'], split=split_hash(df), **machine('fastai', 'torch', 'timm'))
 
 
 def main():
     args = arguments(__doc__, STUDIES)
     table = run_missing(FILE, [dict(study=study, seed=seed, arm=arm) for study in args.study for seed in args.seeds for arm in STUDIES[study]['arms']], run)
-    print(table.groupby(['study', 'arm'])[[c for c in table if c.startswith(('valid', 'test'))] + ['seconds']].agg(['mean', 'std']).round(3).T)
+    print(table.groupby(['study', 'arm'])[[c for c in table if c.startswith(('valid', 'test'))]].agg(['mean', 'std']).round(3).T)
 
 
 if __name__ == '__main__': main()
