@@ -12,7 +12,7 @@ Needs FASHION_FGVC_DATA with the data sets and `weights`. Predictions are kept u
 import warnings
 
 import pandas as pd
-from runs import RESULTS, arguments, kept_predictions
+from runs import RESULTS, arguments, kept_predictions, put_rows
 
 from fashion_fgvc.blocks import dataloaders
 from fashion_fgvc.datasets import load, root
@@ -89,9 +89,7 @@ def study(name):
 def main():
     warnings.simplefilter('ignore')
     for name in arguments(__doc__, STUDIES).study:
-        rows = study(name).round(4)
-        old = pd.read_csv(FILE) if FILE.is_file() else pd.DataFrame(columns=rows.columns)
-        pd.concat([old[old['study'] != name], rows], ignore_index=True).to_csv(FILE, index=False)
+        rows = put_rows(FILE, study(name), ['study'])
         print(rows[['answer', 'valid', 'test', 'test_f1_macro', 'gain', 'low', 'high', 'p']].to_string())
 
 

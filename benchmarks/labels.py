@@ -8,7 +8,7 @@ Weights 1, 4 and 6 of a yes, as in a study of a million photos; MobileNetV2 with
 Settings were fixed before the first run. Needs FASHION_FGVC_DATA with `apparel_multilabel` and `weights`; results are in results/labels.csv, a row per run and threshold; runs/ keeps predictions.
 """
 import pandas as pd
-from runs import RESULTS, arguments, kept_predictions
+from runs import RESULTS, arguments, kept_predictions, put_rows
 
 from fashion_fgvc.blocks import dataloaders
 from fashion_fgvc.datasets import load, root
@@ -42,13 +42,10 @@ def rows(study, weight, seed):
 
 
 def main():
-    args, keys = arguments(__doc__, STUDIES), ['study', 'weight', 'seed', 'thresholds']
+    args = arguments(__doc__, STUDIES)
     for study in args.study:
         for seed in args.seeds:
-            for weight in (1, 4, 6):
-                new = rows(study, weight, seed).round(4)
-                old = pd.read_csv(FILE) if FILE.is_file() else pd.DataFrame(columns=new.columns)
-                pd.concat([old, new], ignore_index=True).drop_duplicates(keys, keep='last').to_csv(FILE, index=False)
+            for weight in (1, 4, 6): put_rows(FILE, rows(study, weight, seed), ['study', 'weight', 'seed'])
     results = pd.read_csv(FILE)
     print(results.groupby(['study', 'weight', 'thresholds'])[['precision_micro', 'recall_micro', 'f1_micro', 'f1_macro', 'valid_same_photos', 'valid_cross_fitted']].mean().round(3).to_string())
 

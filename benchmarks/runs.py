@@ -38,6 +38,15 @@ def machine(*packages):
     return dict(cpus=os.cpu_count(), threads=torch.get_num_threads(), machine=platform.machine(), python=platform.python_version(), **{f'{name}_version': version(name) for name in packages})
 
 
+def put_rows(file, new, keys):
+    "Write rows into a CSV, in the place of those that have the same `keys`; the new rows, rounded"
+    new = pd.DataFrame(new).round(4)
+    old = pd.read_csv(file) if file.is_file() else pd.DataFrame(columns=new.columns)
+    kept = old[~old.set_index(keys).index.isin(new.set_index(keys).index)]
+    (pd.concat([kept, new], ignore_index=True) if len(kept) else new).to_csv(file, index=False)
+    return new
+
+
 def measure(doc, file, jobs, packages, **options):
     "The command line of a benchmark: measure the jobs that are asked for, and put their rows into `file` in the place of older ones. `jobs` give rows with `job`, `who` and `seconds` (or `mb`); `options` are whole numbers that all of them take"
     p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -46,9 +55,7 @@ def measure(doc, file, jobs, packages, **options):
     args = vars(p.parse_args())
     warnings.simplefilter('ignore')
     for job in args.pop('job'):
-        new = pd.DataFrame(jobs[job](**args)).assign(**machine(*packages)).round(4)
-        before = pd.read_csv(file).query('job != @job') if file.is_file() else pd.DataFrame()
-        pd.concat([before, new], ignore_index=True).to_csv(file, index=False)
+        new = put_rows(file, pd.DataFrame(jobs[job](**args)).assign(**machine(*packages)), ['job'])
         for value in [v for v in ('seconds', 'mb') if v in new]:
             table = new.pivot_table(index=[c for c in ('job', 'what', 'arch', 'epochs') if c in new], columns='who', values=value, aggfunc='median', sort=False)
             print(table.assign(**{f'ratio of {c}': table['fastai']/table[c] for c in table if c != 'fastai' and 'fastai' in table}).round(3).to_string(), value, flush=True)

@@ -9,9 +9,8 @@ Settings were fixed before the first run. Needs FASHION_FGVC_DATA with `fashion_
 """
 import warnings
 
-import pandas as pd
 from imbalance import EPOCHS, table
-from runs import KEPT, RESULTS, arguments, machine
+from runs import KEPT, RESULTS, arguments, machine, put_rows
 
 from fashion_fgvc.answers import Predictions
 from fashion_fgvc.blocks import dataloaders
@@ -47,9 +46,7 @@ def main():
     args = arguments(__doc__, EPOCHS)
     for study in args.study:
         for seed in [s for s in args.seeds if (KEPT/f'imbalance/{study}/none-{s}').is_dir()]:
-            new = rows(study, seed).round(4)
-            old = pd.read_csv(FILE) if FILE.is_file() else pd.DataFrame(columns=new.columns)
-            pd.concat([old[(old['study'] != study) | (old['seed'] != seed)], new], ignore_index=True).to_csv(FILE, index=False)
+            new = put_rows(FILE, rows(study, seed), ['study', 'seed'])
             print(new[['study', 'who', 'n', 'accuracy', 'top5', 'f1_macro', 'gain', 'low', 'high']].to_string(), flush=True)
 
 

@@ -105,12 +105,12 @@ def _write(model, folder, about):
     "The files of a learner or an ensemble, without checksums"
     folder.mkdir(parents=True)
     if isinstance(model, Ensemble):
-        about = dict(kind='ensemble', members=[f'member{i}' for i in range(len(model.members))], weights=model.weights, mode=model.mode, temperatures=model.temperatures, vocab=list(map(str, model.vocab)), split=trained_split(model.members[0]), record={}) | about
+        about = dict(kind='ensemble', members=[f'member{i}' for i in range(len(model.members))], weights=model.weights, mode=model.mode, temperatures=model.temperatures, vocab=list(map(str, model.vocab)), record={}) | about
         for name, member in zip(about['members'], model.members, strict=True): _write(member, folder/name, dict(name=name, scores={}, thresholds=None, temperature=None))
     else:
-        about = _about_learner(model) | dict(split=trained_split(model), record={k: v for k, v in run_record(model).items() if k != 'split'}) | about
+        about = _about_learner(model) | dict(record={k: v for k, v in run_record(model).items() if k != 'split'}) | about
         save_file({k: v.contiguous().cpu() for k, v in model.model.state_dict().items()}, folder/'weights.safetensors')
-    about = dict(format=FORMAT) | about
+    about = dict(format=FORMAT, split=trained_split(model)) | about
     (folder/'bundle.json').write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding='utf-8')
     (folder/'README.md').write_text(_card(about), encoding='utf-8')
 

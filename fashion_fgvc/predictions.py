@@ -184,10 +184,10 @@ def predict(
     looks = find_views(tta)
     members = getattr(learn_or_ensemble, 'members', [learn_or_ensemble])
     combine = getattr(learn_or_ensemble, 'combine', lambda probs: next(iter(probs)))
-    dls, splits = members[0].dls, {trained_split(m) for m in members}
+    dls = members[0].dls
     source = _source(items, path, dls)
     probs, status = _ask(members, source, lambda m, x: _see(m, x, looks), combine, len(dls.vocab), bs, num_workers, progress)
-    return Predictions(source.ids, probs, list(dls.vocab), source.targs, status, splits.pop() if len(splits) == 1 else '')
+    return Predictions(source.ids, probs, list(dls.vocab), source.targs, status, trained_split(learn_or_ensemble))
 
 def photo_features(
     learn,                    # A `Learner` with a body and a head in sequence, as `fashion_learner` makes them

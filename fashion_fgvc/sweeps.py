@@ -33,9 +33,10 @@ from .tables import split_hash
 PACKAGES = ('fastai', 'torch', 'timm')
 
 def trained_split(
-    learn, # A learner
-) -> str:  # See `split_hash`; '' if its loaders are not made from a table with `image` and `split`
+    learn, # A learner, or an ensemble of several
+) -> str:  # See `split_hash`; '' if its loaders are not made from a table with `image` and `split`, or if members were trained on different ones
     "A fingerprint of which photos train a network and which validate it."
+    if hasattr(learn, 'members'): return splits.pop() if len(splits := {trained_split(m) for m in learn.members}) == 1 else ''
     if hasattr(learn, 'trained_split'): return learn.trained_split # from a bundle
     parts = [getattr(dl.dataset, 'items', None) for dl in learn.dls.loaders[:2]]
     known = all(isinstance(p, pd.DataFrame) and {'image', 'split'} <= set(p) for p in parts)

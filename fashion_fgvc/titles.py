@@ -201,13 +201,11 @@ class JointClassifier:
         C:float=10.,          # Inverse strength of the regularisation
     ): self.learn, self.column, self.dims, self.C, self.split, self.temperature = learn, column, dims, C, None, 1.
 
-    def _sides(self, df, path):
-        "Features of photos and of titles, and the status of each row"
-        photos, status = photo_features(self.learn, df, path, progress=False)
-        titles = df[self.column].map(clean_title)
+    def _sides(self, photos, status, titles):
+        "Features of photos and of titles side by side, and the status of each row"
         seen, told = status == 'ok', titles.ne('').to_numpy()
-        words = self.words.transform(titles) if told.any() else np.zeros((len(df), len(self.mean[1])))
-        if not seen.any(): photos = np.zeros((len(df), len(self.mean[0])))
+        words = self.words.transform(titles) if told.any() else np.zeros((len(titles), len(self.mean[1])))
+        if not seen.any(): photos = np.zeros((len(titles), len(self.mean[0])))
         sides = [np.where(there[:, None], (x-mean)/scale, 0) for x, there, mean, scale in zip((photos, words), (seen, told), self.mean, self.scale, strict=True)]
         return np.concatenate(sides, 1), np.where(seen | told, 'ok', status)
 
@@ -217,15 +215,15 @@ class JointClassifier:
     ) -> 'JointClassifier':
         "Learn from the training rows; rows for validation set the temperature."
         train, valid = _rows(df, self.column, list(self.learn.dls.vocab))
-        words = word_features()
-        counts = words.fit_transform(train[self.column].map(clean_title))
+        words, titles = word_features(), train[self.column].map(clean_title)
+        counts = words.fit_transform(titles)
         fewer = TruncatedSVD(min(self.dims, *(side-1 for side in counts.shape)), random_state=0)
         reduced, self.words = fewer.fit_transform(counts), make_pipeline(words, fewer)
         photos, status = photo_features(self.learn, train, path, progress=False)
         if not (status == 'ok').any(): raise ValueError(f"no photo of the {len(train)} training rows can be read, the first is {status[0]}; correct `path`")
         sides = photos[status == 'ok'], reduced
         self.mean, self.scale = [x.mean(0) for x in sides], [np.sqrt(x.var(0).sum()) for x in sides] # both sides vary by 1 in all
-        self.model = LogisticRegression(C=self.C, max_iter=300).fit(self._sides(train, path)[0], train['label'])
+        self.model = LogisticRegression(C=self.C, max_iter=300).fit(self._sides(photos, status, titles)[0], train['label'])
         self.split, self.vocab, self.temperature = _split_of(df), list(self.learn.dls.vocab), 1.
         if len(valid): self.temperature = fit_temperature(self.predict(valid, path))
         return self
@@ -236,5 +234,5 @@ class JointClassifier:
     ) -> Predictions:            # A row for every row, in order; true classes if the table has them
         "What photo and title say together."
         if self.split is None: raise ValueError("this classifier has learned nothing yet; call `fit` first")
-        x, status = self._sides(df, path)
+        x, status = self._sides(*photo_features(self.learn, df, path, progress=False), df[self.column].map(clean_title))
         return _answers(self, df, lambda rows: x[rows], status)
