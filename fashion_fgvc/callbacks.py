@@ -16,6 +16,7 @@ import torch
 from fastai.callback.core import CancelEpochException
 from fastai.callback.tracker import TrackerCallback
 from fastai.learner import Callback, Learner
+from fastai.torch_core import get_model, rank_distrib
 from fastai.vision.augment import Resize
 from fastcore.foundation import L
 from fasttransform import Pipeline
@@ -76,8 +77,8 @@ class Checkpoint(Callback):
         if self.replaying: self.recorder.log += self.saved['record']['values'][self.epoch]
 
     def after_epoch(self):
-        if self.replaying: return
-        state = dict(stage=self.stage, epoch=self.epoch, about=self.about, model=self.model.state_dict(), opt=_plain(self.opt.state_dict()), random=random_states(self.learn),
+        if self.replaying or rank_distrib(): return # of several processes the first one writes
+        state = dict(stage=self.stage, epoch=self.epoch, about=self.about, model=get_model(self.model).state_dict(), opt=_plain(self.opt.state_dict()), random=random_states(self.learn),
                      callbacks={cb.name: cb.state_dict() for cb in self.learn.cbs if hasattr(cb, 'state_dict')}, record=self._record())
         with whole_file(self.file) as file: torch.save(state, file)
 
@@ -91,7 +92,7 @@ class Checkpoint(Callback):
         return _plain(dict(values=[list(v) for v in r.values], lrs=list(r.lrs), losses=[float(x) for x in r.losses], iters=list(r.iters), smooth=(r.smooth_loss.count, float(r.smooth_loss.val))))
 
     def _restore(self):
-        self.model.load_state_dict(self.saved['model'])
+        get_model(self.model).load_state_dict(self.saved['model'])
         device = next(self.model.parameters()).device
         state = self.saved['opt']
         state['state'] = [{k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in s.items()} for s in state['state']]
@@ -131,10 +132,10 @@ class KeepBest(TrackerCallback):
         if getattr(self.learn, 'replaying', False): return
         super().after_epoch()
         if not self.new_best: return
-        self.best_epoch, self.weights = self.epoch, {k: v.cpu().clone() for k, v in self.model.state_dict().items()}
+        self.best_epoch, self.weights = self.epoch, {k: v.cpu().clone() for k, v in get_model(self.model).state_dict().items()}
 
     def after_fit(self):
-        if self.weights: self.model.load_state_dict(self.weights)
+        if self.weights: get_model(self.model).load_state_dict(self.weights)
 
     def state_dict(self): return dict(best=float(self.best), best_epoch=self.best_epoch, weights=self.weights)
     def load_state_dict(self, state): self.best, self.best_epoch, self.weights = state['best'], state['best_epoch'], state['weights']
@@ -156,23 +157,23 @@ class EMA(Callback):
         self.steps += 1
         decay = min(self.decay, (1+self.steps)/(10+self.steps))
         with torch.no_grad():
-            for name, value in self.model.state_dict().items():
+            for name, value in get_model(self.model).state_dict().items():
                 if value.is_floating_point(): self.mean[name].lerp_(value, 1-decay)
                 else: self.mean[name].copy_(value)
 
     def before_validate(self):
         self.raw = self._now()
-        self.model.load_state_dict(self.mean)
+        get_model(self.model).load_state_dict(self.mean)
 
     def after_epoch(self):
-        if self.raw: self.model.load_state_dict(self.raw)
+        if self.raw: get_model(self.model).load_state_dict(self.raw)
         self.raw = None
 
     def after_fit(self):
-        if not any(isinstance(cb, KeepBest) for cb in self.learn.cbs): self.model.load_state_dict(self.mean)
+        if not any(isinstance(cb, KeepBest) for cb in self.learn.cbs): get_model(self.model).load_state_dict(self.mean)
         self.mean = None
 
-    def _now(self): return {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+    def _now(self): return {k: v.detach().clone() for k, v in get_model(self.model).state_dict().items()}
     def state_dict(self): return dict(mean=self.mean, steps=self.steps)
     def load_state_dict(self, state):
         device = next(self.model.parameters()).device

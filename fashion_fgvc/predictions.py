@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
-from fastai.torch_core import TensorImage
+from fastai.torch_core import TensorImage, distrib_barrier
 from fastai.vision.core import PILImage
 from fastprogress.fastprogress import progress_bar
 from fasttransform import Pipeline
@@ -33,6 +33,7 @@ from .answers import Predictions, submission  # noqa: F401  handed on to users o
 from .archives import whole_file
 from .cached import fixed_layers
 from .loading import FastImage, PhotoError
+from .processes import join_processes
 from .schedules import fast_on_cpu, reuse_memory
 from .sweeps import trained_split, weights_hash
 
@@ -225,6 +226,21 @@ def _about(learn_or_ensemble, ids, settings):
     digest.update(str([getattr(learn_or_ensemble, name, None) for name in ('weights', 'mode', 'temperatures')]).encode())
     return digest.hexdigest()
 
+def _start(folder, about):
+    "A folder for pieces; those of another question are deleted"
+    if (folder/'about').is_file() and (folder/'about').read_text() != about: shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(folder/'about') as file: file.write_text(about)
+
+def _join(folder, out, rows):
+    "All pieces as one file"
+    pieces = sorted(folder.glob('*.parquet'))
+    with whole_file(out.with_suffix('.parquet')) as file, pq.ParquetWriter(file, pq.read_schema(pieces[0])) as writer:
+        for p in pieces: writer.write_table(pq.read_table(p))
+    about = json.loads(pieces[0].with_suffix('.json').read_text(encoding='utf-8'))
+    with whole_file(out.with_suffix('.json')) as file: file.write_text(json.dumps(about | dict(rows=rows), ensure_ascii=False), encoding='utf-8')
+    shutil.rmtree(folder)
+
 def predict_to(
     out:str|Path,             # Without suffix, as for the method `save`: `<out>.parquet` and `<out>.json`
     learn_or_ensemble,        # A fastai `Learner`, or an `Ensemble`
@@ -235,22 +251,18 @@ def predict_to(
     progress:bool=True,       # Show a progress bar?
     **kwargs,                 # Passed to `predict`
 ) -> Path:                    # The parquet file
-    "Predict more photos than fit into memory; call it again to go on after a stop."
+    "Predict more photos than fit into memory, with all processes there are; call it again to go on after a stop."
     if piece < 1: raise ValueError(f"`piece` must be at least 1, got {piece}")
-    out = Path(out)
-    ids = _ids(items)
-    about, folder = _about(learn_or_ensemble, ids, dict(tta=tta, piece=piece, path=str(path))), out.with_name(f'{out.name}.pieces')
-    if (folder/'about').is_file() and (folder/'about').read_text() != about: shutil.rmtree(folder) # pieces of another question
-    folder.mkdir(parents=True, exist_ok=True)
-    with whole_file(folder/'about') as file: file.write_text(about)
-    starts = range(0, max(len(ids), 1), piece)
-    for i in progress_bar(starts, leave=False) if progress and len(starts) > 1 else starts:
+    out, ids, (rank, n) = Path(out), _ids(items), join_processes()
+    folder = out.with_name(f'{out.name}.pieces')
+    if rank == 0: _start(folder, _about(learn_or_ensemble, ids, dict(tta=tta, piece=piece, path=str(path))))
+    distrib_barrier()
+    starts = range(0, max(len(ids), 1), piece)[rank::n]
+    for i in progress_bar(starts, leave=False) if progress and rank == 0 and len(starts) > 1 else starts:
         name = folder/f'{i:012}'
         if name.with_suffix('.json').is_file(): continue # written last
         predict(learn_or_ensemble, items[i:i+piece], path=path, tta=tta, progress=False, **kwargs).save(name)
-    pieces = sorted(folder.glob('*.parquet'))
-    with whole_file(out.with_suffix('.parquet')) as file, pq.ParquetWriter(file, pq.read_schema(pieces[0])) as writer:
-        for p in pieces: writer.write_table(pq.read_table(p))
-    with whole_file(out.with_suffix('.json')) as file: file.write_text(json.dumps(json.loads(pieces[0].with_suffix('.json').read_text(encoding='utf-8')) | dict(rows=len(ids)), ensure_ascii=False), encoding='utf-8')
-    shutil.rmtree(folder)
+    distrib_barrier()
+    if rank == 0: _join(folder, out, len(ids))
+    distrib_barrier()
     return out.with_suffix('.parquet')

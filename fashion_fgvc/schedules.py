@@ -12,6 +12,7 @@ import ctypes
 import platform
 import time
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -35,15 +36,20 @@ def find_lr(
     seed:int=0,           # For the order of the photos and their augmentation
 ) -> float:               # The suggested rate: in the valley where the loss falls
     "Suggest a learning rate. `learn` is afterwards as it was before."
+    opt = learn.opt and deepcopy(learn.opt.state_dict())
     before = {k: v.clone() for k, v in learn.model.state_dict().items()}
     model_dir, orders = learn.model_dir, learn.dls.train.rng.getstate()
+    learn.save = lambda *args, **kwargs: None # fastai would write a file, and read it in the first of several processes only
     try:
         with TemporaryDirectory() as tmp, no_random(seed), learn.no_bar():
             learn.model_dir = tmp
             return float(learn.lr_find(start_lr=start_lr, end_lr=end_lr, num_it=num_it, show_plot=show).valley)
     finally:
         learn.model.load_state_dict(before)
+        if opt: learn.opt.load_state_dict(opt)
+        else: learn.opt = None
         learn.model_dir = model_dir
+        del learn.save
         learn.dls.train.rng.setstate(orders)
 
 # %% ../nbs/10b_schedules.ipynb #c011

@@ -20,7 +20,7 @@ from fastai.callback.schedule import ParamScheduler
 from fastai.callback.tracker import EarlyStoppingCallback
 from fastai.callback.training import GradientClip
 from fastai.learner import Callback, Learner
-from fastai.torch_core import no_random
+from fastai.torch_core import no_random, rank_distrib
 from fastcore.basics import listify
 from fastcore.meta import delegates
 from safetensors.torch import load_file, save_file
@@ -190,7 +190,7 @@ def fit_snapshots(
         for i in range(cycles):
             if not run.done(i):
                 one_cycle(learn, epochs, slice(rate/spread, rate), pct_start=pct_start, cbs=run.callbacks(i))
-                if checkpoint:
+                if checkpoint and rank_distrib() == 0:
                     with whole_file(file(i)) as f: save_file({k: v.contiguous() for k, v in learn.model.state_dict().items()}, f)
             members.append(twin(learn, load_file(file(i)) if run.done(i) else None))
     return members
