@@ -6,8 +6,8 @@ Docs: https://fashion-fgvc.github.io/fashion_fgvc/tables.html.md"""
 
 # %% auto #0
 __all__ = ['usable', 'label_matrix', 'apportion', 'fill', 'deal', 'split_hash', 'split_table', 'split_years', 'top_classes',
-           'read_links', 'read_folders', 'read_styles', 'read_imaterialist', 'read_idx', 'read_rows', 'SUFFIXES',
-           'SPLITS', 'FASHION_MNIST']
+           'read_links', 'read_folders', 'read_styles', 'read_imaterialist', 'read_idx', 'read_rows', 'read_table',
+           'write_table', 'SUFFIXES', 'SPLITS', 'FASHION_MNIST']
 
 # %% ../nbs/00_tables.ipynb #c002
 import hashlib
@@ -19,10 +19,10 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from .readers import (  # noqa: F401 handed on to users of this module
-    FASHION_MNIST, SPLITS, SUFFIXES, read_folders, read_idx, read_imaterialist, read_links, read_rows, read_styles)
+    FASHION_MNIST, SPLITS, SUFFIXES, read_folders, read_idx, read_imaterialist, read_links, read_rows, read_styles, read_table, write_table)
 
 # %% ../nbs/00_tables.ipynb #c003
-_all_ = ['read_links', 'read_folders', 'read_styles', 'read_imaterialist', 'read_idx', 'read_rows', 'SUFFIXES', 'SPLITS', 'FASHION_MNIST']
+_all_ = ['read_links', 'read_folders', 'read_styles', 'read_imaterialist', 'read_idx', 'read_rows', 'read_table', 'write_table', 'SUFFIXES', 'SPLITS', 'FASHION_MNIST']
 
 # %% ../nbs/00_tables.ipynb #c006
 def usable(
