@@ -110,7 +110,7 @@ def demo_page(
         return [gr.skip() if seen.status == 'ok' else None, said, show(seen.probs or None, seen.probs), *(show(text, text) for text in _panels(seen, file))]
 
     with gr.Blocks(title=title, analytics_enabled=False) as page:
-        gr.Markdown(f"# {title}\nThis model knows {len(vocab)} {'labels' if several else 'classes'}, and says nothing else whatever you show it: {', '.join(vocab)}.")
+        gr.Markdown(f"# {title}\nThis model knows {len(vocab)} {'labels' if several else 'classes'}, and says nothing else whatever you show it: {', '.join(vocab[:30])}{', …' if len(vocab) > 30 else '.'}")
         panel = lambda: gr.HTML(visible=False, css_template=STYLE, apply_default_css=False)
         with gr.Row():
             with gr.Column(): photo = gr.Image(label='Photo', sources=['upload', 'clipboard'], height=360)
