@@ -118,7 +118,7 @@ def test_a_broken_file_gives_a_message_and_the_page_goes_on(bundles, served, bro
             tab.wait_for_function('name => document.querySelector("[role=alert]")?.innerText.includes(name)', arg=re.sub('[<>]', '', file.name)[-8:])
             assert 'cannot be read as a photo' in tab.inner_text('[role=alert]')
             assert tab.locator('[role=alert] b, [data-testid=label-output-value], table').count() == 0
-            tab.wait_for_selector('input[type=file]', state='attached') # the drop zone is back
+            tab.wait_for_selector('[aria-label="Remove Image"]', state='detached') # the drop zone is back
         tab.set_input_files('input[type=file]', photo)
         tab.wait_for_selector('table')
         assert not tab.is_visible('[role=alert]')
