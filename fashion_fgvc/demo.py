@@ -54,14 +54,17 @@ def look(
     "What a model says of a photo, who in it says so, and where they looked."
     preds = predict(model, [photo], progress=False)
     if not preds.ok[0]: return Seen(str(preds.status[0]))
-    members, bundle, several, names = getattr(model, 'members', [model]), getattr(model, 'bundle', {}), _several(model), list(map(str, preds.vocab))
+    members, bundle, several, vocab = getattr(model, 'members', [model]), getattr(model, 'bundle', {}), _several(model), list(map(str, preds.vocab))
     calm = lambda p, temperature: with_temperature(p.probs, temperature or 1., several)[0]
     probs, order = calm(preds, bundle.get('temperature')), np.argsort(-preds.probs[0], kind='stable')
-    enough = preds.probs[0] >= (bundle.get('thresholds') or .5) if several else np.arange(len(names)) == order[0]
-    own = [calm(predict(m, [photo], progress=False), t) for m, t in zip(members, getattr(model, 'temperatures', [bundle.get('temperature')]), strict=True)]
-    votes = pd.DataFrame(dict(member=[f"{i} {getattr(getattr(m, 'arch', None), 'name', 'learner')}" for i, m in enumerate(members, 1)], weight=getattr(model, 'weights', [1.]),
-                              says=[names[p.argmax()] for p in own], probability=[float(p.max()) for p in own]))
-    return Seen(said=[names[i] for i in order if enough[i]], probs={names[i]: float(probs[i]) for i in order[:max(k, enough.sum())]}, votes=votes, pictures=[_picture(m, photo, preds.vocab[order[0]]) for m in members])
+    enough = preds.probs[0] >= (bundle.get('thresholds') or .5) if several else np.arange(len(vocab)) == order[0]
+    temperatures = getattr(model, 'temperatures', [bundle.get('temperature')])
+    own = [calm(predict(m, [photo], progress=False), t) for m, t in zip(members, temperatures, strict=True)]
+    arch = [getattr(getattr(m, 'arch', None), 'name', 'learner') for m in members]
+    votes = pd.DataFrame(dict(member=[f'{i} {name}' for i, name in enumerate(arch, 1)], weight=getattr(model, 'weights', [1.]),
+                              says=[vocab[p.argmax()] for p in own], probability=[float(p.max()) for p in own]))
+    return Seen(said=[vocab[i] for i in order if enough[i]], probs={vocab[i]: float(probs[i]) for rank, i in enumerate(order) if rank < k or enough[i]},
+                votes=votes, pictures=[_picture(m, photo, preds.vocab[order[0]]) for m in members])
 
 # %% ../nbs/19_demo.ipynb #c017
 TROUBLE = dict(missing="is not there any more. Choose it again.", corrupt="cannot be read as a photo: it is damaged, or something else. Choose another one.",
@@ -109,7 +112,7 @@ def demo_page(
         said = show(', '.join(seen.said) or 'None reaches its threshold', several and seen.probs)
         return [gr.skip() if seen.status == 'ok' else None, said, show(seen.probs or None, seen.probs), *(show(text, text) for text in _panels(seen, file))]
 
-    with gr.Blocks(title=title, analytics_enabled=False) as page:
+    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(3600, 3600)) as page: # seconds between looks at old photos, and their age
         gr.Markdown(f"# {title}\nThis model knows {len(vocab)} {'labels' if several else 'classes'}, and says nothing else whatever you show it: {', '.join(vocab[:30])}{', …' if len(vocab) > 30 else '.'}")
         panel = lambda: gr.HTML(visible=False, css_template=STYLE, apply_default_css=False)
         with gr.Row():

@@ -169,3 +169,15 @@ def test_a_learner_needs_no_bundle():
     assert page.title == 'Prints'
     assert not page.analytics_enabled
     with pytest.raises(FileNotFoundError, match='is no bundle'): demo_page(Path('nowhere'))
+
+
+def test_photos_are_deleted_when_the_page_is_closed(bundles):
+    folder, photo = bundles['pair']
+    page = demo_page(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('NO_PROXY', '127.0.0.1,localhost')
+        page.launch(server_name='127.0.0.1', server_port=free_port(), prevent_thread_lock=True, quiet=True)
+    kept = Path(httpx.post(f'{page.local_url}gradio_api/upload', files=dict(files=photo.open('rb')), trust_env=False).json()[0])
+    assert kept.is_file()
+    page.close(verbose=False)
+    assert not kept.exists()
