@@ -110,7 +110,9 @@ def demo_page(
         "What each part of the page shows; `photo` is a file on the server, or nothing"
         seen, file = (look(model, photo['path'], k), photo.get('orig_name') or 'This file') if photo else (Seen(), '')
         said = show(', '.join(seen.said) or 'None reaches its threshold', several and seen.probs)
-        return [gr.skip() if seen.status == 'ok' else None, said, show(seen.probs or None, seen.probs), *(show(text, text) for text in _panels(seen, file))]
+        trouble, *panels = _panels(seen, file)
+        return [None if trouble else gr.skip(), said, show(seen.probs or None, seen.probs), show(trouble, trouble) if photo else gr.skip(), # the message outlives the file that it is about
+                *(show(text, text) for text in panels)]
 
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(3600, 3600)) as page: # seconds between looks at old photos, and their age
         gr.Markdown(f"# {title}\nThis model knows {len(vocab)} {'labels' if several else 'classes'}, and says nothing else whatever you show it: {', '.join(vocab[:30])}{', …' if len(vocab) > 30 else '.'}")
@@ -122,5 +124,5 @@ def demo_page(
                 said = gr.Textbox(label='Labels', interactive=False, visible=False)
                 classes = gr.Label(label='Probabilities', num_top_classes=len(vocab), show_heading=not several, visible=False)
         parts = [photo, said, classes, trouble, panel(), panel()]
-        gr.on([photo.input, photo.clear], answer, photo, parts, preprocess=False, api_visibility='private') # the file as it is: `look` says what is wrong with it
+        photo.change(answer, photo, parts, preprocess=False, api_visibility='private') # the file as it is: `look` says what is wrong with it
     return page

@@ -2,12 +2,15 @@
 import json
 import re
 import socket
+from base64 import b64encode
 from contextlib import closing, contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
 from fashion_fgvc.blocks import dataloaders
 from fashion_fgvc.bundles import load_bundle, save_bundle
@@ -125,6 +128,18 @@ def test_a_broken_file_gives_a_message_and_the_page_goes_on(bundles, served, bro
         tab.click('[aria-label="Remove Image"]')
         tab.wait_for_selector('table', state='hidden')
         assert not tab.is_visible('[data-testid=label-output-value]')
+
+
+def test_a_photo_can_be_pasted(bundles, served, browser):
+    folder, photo = bundles['pair']
+    Image.open(photo).save(data := BytesIO(), 'png')
+    preds = predict(load_bundle(folder), [Image.open(photo)], progress=False)
+    copy = "async data => navigator.clipboard.write([new ClipboardItem({'image/png': await (await fetch('data:image/png;base64,' + data)).blob()})])"
+    with opened(browser, served[0]['pair'], permissions=['clipboard-read', 'clipboard-write']) as tab:
+        tab.evaluate(copy, b64encode(data.getvalue()).decode())
+        tab.click('[aria-label="Paste from clipboard"]')
+        tab.wait_for_selector('table')
+        assert tab.inner_text('[data-testid=label-output-value]') == preds.vocab[preds.probs[0].argmax()]
 
 
 def test_labels_that_reach_their_thresholds_are_said(bundles, served, browser):
