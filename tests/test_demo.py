@@ -122,6 +122,8 @@ def test_a_broken_file_gives_a_message_and_the_page_goes_on(bundles, served, bro
             assert 'cannot be read as a photo' in tab.inner_text('[role=alert]')
             assert tab.locator('[role=alert] b, [data-testid=label-output-value], table').count() == 0
             tab.wait_for_selector('[aria-label="Remove Image"]', state='detached') # the drop zone is back
+            tab.wait_for_timeout(1500)
+            assert tab.is_visible('[role=alert]') # the message stays when its file goes
         tab.set_input_files('input[type=file]', photo)
         tab.wait_for_selector('table')
         assert not tab.is_visible('[role=alert]')
