@@ -71,7 +71,7 @@ TROUBLE = dict(missing="is not there any more. Choose it again.", corrupt="canno
                unusable="cannot be brought into the form that the network wants. Choose another one.") # what the page says of a file
 
 STYLE = """figure { display: inline-block; width: 240px; max-width: 46%; margin: 12px 12px 0 0; vertical-align: top } img { width: 100%; border-radius: 4px } h2 { font-weight: 600 }
-table { width: 100%; border-collapse: collapse } th, td { padding: 8px 12px 8px 0; text-align: left; border-bottom: 1px solid var(--border-color-primary) }
+table { width: 100%; border-collapse: collapse } th, td { padding: 8px 8px 8px 0; text-align: left; border-bottom: 1px solid var(--border-color-primary) }
 [role=alert] { padding: 12px; border: 1px solid var(--error-border-color); border-radius: 4px; background: var(--error-background-fill); color: var(--error-text-color) }"""
 
 def _gradio():
