@@ -16,7 +16,6 @@ import tomllib
 from contextlib import nullcontext
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from . import __version__

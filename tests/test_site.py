@@ -3,7 +3,6 @@ import functools
 import html.parser
 import http.server
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -12,8 +11,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CHROMIUM = next((p for name in ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable') if (p := shutil.which(name))), None)
-FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
 
 
 @pytest.fixture(scope='module')
@@ -36,16 +33,6 @@ def address(site):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f'http://127.0.0.1:{server.server_port}'
     server.shutdown()
-
-
-@pytest.fixture(scope='module')
-def browser():
-    if CHROMIUM is None: pytest.skip('no Chromium or Chrome on this machine')
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def tags(page):
