@@ -19,9 +19,10 @@ import pandas as pd
 from PIL import Image
 
 from .activations import grad_cam, shown
-from .bundles import _activation, load_bundle
+from .bundles import load_bundle
 from .pixels import to_rgb
 from .predictions import photo_batch, predict
+from .preprocessing import _activation
 from .trust import with_temperature
 
 # %% ../nbs/19_demo.ipynb #c006

@@ -22,11 +22,12 @@ from . import __version__
 from .answers import Predictions
 from .archives import whole_file
 from .blocks import dataloaders
-from .bundles import make_tfms, save_bundle
+from .bundles import save_bundle
 from .datasets import load
 from .learners import fashion_learner
 from .metrics import best_thresholds
 from .predictions import predict_to
+from .preprocessing import make_tfms
 from .processes import join_processes, shared_training
 from .readers import read_links, read_table, write_table
 from .sweeps import run_record, sweep
