@@ -1,6 +1,6 @@
 """Seconds that a network takes on a CPU, as torch and as its exports, interleaved in one run.
 
-    python benchmarks/exports.py [--repeats 7] [--threads 2]
+    python benchmarks/exports.py [--job mobilenetv2_tf densenet121 resnext50 wrn50] [--repeats 5] [--threads 2]
 
 Four networks at 224 px answer for one photo and for sixteen, from a batch of bytes to probabilities, every one with the same number of threads in the same process.
 
@@ -8,9 +8,9 @@ Four networks at 224 px answer for one photo and for sixteen, from a batch of by
 * onnx, onnx int8: ONNX Runtime; openvino, openvino bf16: OpenVINO.
 
 MobileNetV2 has local weights and a head trained on `clothing_small` (kept in runs/), and `agreement` and `max_difference` are those on its 372 test photos. The others have random weights, with which classes are too close for an agreement to mean anything, so they
-have `max_difference` alone, on 16 of these photos. The export in int8 is calibrated on 128 training photos. Needs FASHION_FGVC_DATA with `clothing_small` and `weights`.
+have `max_difference` alone, on 16 of these photos. The export in int8 is calibrated on 128 training photos. (That all layers are quantised was chosen by the agreement on every second of the test photos.) Needs FASHION_FGVC_DATA with `clothing_small` and `weights`.
 
-A row per measurement goes into benchmarks/exports.csv.
+A job is an architecture; a row per measurement goes into benchmarks/exports.csv, and rows of jobs that are not asked for stay.
 """
 import os
 import tempfile
@@ -58,30 +58,28 @@ def as_torch(learn, photos):
     return {'fastai': partial(run, plain), 'ours': partial(run, fast), 'ours, bf16': partial(run, fast, True)}
 
 
-def forward(repeats, threads):
+def forward(arch, repeats, threads):
+    "All ways of one network"
     torch.set_num_threads(threads)
     good, path, df = trained()
     test, calibrate = df[df['split'] == 'test'], df[df['split'] == 'train'].sample(128, random_state=0)
-    sixteen, rows = test.sample(16, random_state=0), []
-    photos = photo_batch(load_onnx(export_onnx(good, KEPT/'bytes.onnx', check=sixteen, path=path)), sixteen, path).contiguous()
-    for arch in ARCHS:
-        learn, check = (good, test) if arch == 'mobilenetv2_tf' else (fashion_learner(dataloaders(df, path, size=224, bs=32, num_workers=0, augment=False, check=False), arch, pretrained=False), sixteen)
-        with tempfile.TemporaryDirectory() as folder:
-            exports = {}
-            for who, (export, read, precision) in EXPORTS.items():
-                t = time.perf_counter()
-                exports[who] = read(export(learn, Path(folder)/who.replace(' ', '-'), precision, check=check, path=path, **(dict(calibrate=calibrate) if precision == 'int8' else {})))
-                print(arch, who, exports[who].exported['check'], f'{time.perf_counter()-t:.0f} s', flush=True)
-            for n in (1, 16):
-                work = as_torch(learn, photos[:n]) | {who: partial(m.model.run, photos[:n].numpy()) for who, m in exports.items()}
-                for job in work.values(): job() # the first time draws memory, and so on
-                for i in range(repeats):
-                    for who, job in work.items():
-                        time.sleep(.05) # until the threads of the one before have gone to sleep
-                        found = exports[who].exported['check'] if who in exports else {}
-                        rows.append(dict(job='forward', what=f'{n} photos', arch=arch, who=who, repeat=i, seconds=clock(job), max_difference=found.get('max_difference'),
-                                         agreement=found.get('agreement') if learn is good else None, load=os.getloadavg()[0]))
+    sixteen, rows, exports = test.sample(16, random_state=0), [], {}
+    learn, check = (good, test) if arch == 'mobilenetv2_tf' else (fashion_learner(dataloaders(df, path, size=224, bs=32, num_workers=0, augment=False, check=False), arch, pretrained=False), sixteen)
+    with tempfile.TemporaryDirectory() as folder:
+        for who, (export, read, precision) in EXPORTS.items():
+            exports[who] = read(export(learn, Path(folder)/who.replace(' ', '-'), precision, check=check, path=path, **(dict(calibrate=calibrate) if precision == 'int8' else {})))
+            print(arch, who, exports[who].exported['check'], flush=True)
+        photos = photo_batch(exports['onnx'], sixteen, path).contiguous()
+        for n in (1, 16):
+            work = as_torch(learn, photos[:n]) | {who: partial(m.model.run, photos[:n].numpy()) for who, m in exports.items()}
+            for job in work.values(): job() # the first time draws memory, and so on
+            for i in range(repeats):
+                for who, job in work.items():
+                    time.sleep(.05) # until the threads of the one before have gone to sleep
+                    found = exports[who].exported['check'] if who in exports else {}
+                    rows.append(dict(job=arch, what=f'{n} photo{"s"*(n > 1)}', who=who, repeat=i, seconds=clock(job), max_difference=found.get('max_difference'),
+                                     agreement=found.get('agreement') if learn is good else None, load=os.getloadavg()[0]))
     return rows
 
 
-if __name__ == '__main__': measure(__doc__, FILE, dict(forward=forward), ('torch', 'onnxruntime', 'openvino', 'timm'), repeats=7, threads=2)
+if __name__ == '__main__': measure(__doc__, FILE, {arch: partial(forward, arch) for arch in ARCHS}, ('torch', 'onnxruntime', 'openvino', 'timm'), repeats=5, threads=2)

@@ -6,7 +6,7 @@ Docs: https://fashion-fgvc.github.io/fashion_fgvc/cli.html.md"""
 
 # %% auto #0
 __all__ = ['COMMANDS', 'WRONG', 'new_settings', 'download_photos', 'audit_photos', 'train_network', 'sweep_networks',
-           'predict_photos', 'join_networks', 'write_report', 'usage', 'main']
+           'predict_photos', 'join_networks', 'write_report', 'export_network', 'show_page', 'usage', 'main']
 
 # %% ../nbs/20_cli.ipynb #c002
 import sys
@@ -133,6 +133,7 @@ def predict_photos(
     strict:bool=False,   # Exit with 1 if a photo has no answer?
 ) -> int:                # Exit code
     "Predict photos; call it again to go on."
+    from dataclasses import replace
     from fashion_fgvc.predictions import Predictions, predict_to
     from fashion_fgvc.predictions import submission as write_submission
     from fashion_fgvc.readers import read_table
@@ -144,7 +145,9 @@ def predict_photos(
     thresh = model.bundle.get('thresholds')
     _print_counts(preds.status)
     if preds.targs is not None and (preds.targs >= 0).any(): _print_scores(preds, thresh)
-    if submission: write_submission(preds, submission, fallback=fallback, k=k, thresh=thresh), print(submission)
+    if submission: # under the names of the source
+        write_submission(replace(preds, ids=df['id'].to_numpy()) if 'id' in df else preds, submission, fallback=fallback, k=k, thresh=thresh)
+        print(submission)
     return int(strict and not preds.ok.all())
 
 def join_networks(
@@ -196,8 +199,44 @@ def write_report(
     print(report_html(said, out, path, title=f'Report: {part}'))
     return 0
 
-# %% ../nbs/20_cli.ipynb #c007
-COMMANDS = dict(settings=new_settings, download=download_photos, audit=audit_photos, train=train_network, sweep=sweep_networks, predict=predict_photos, ensemble=join_networks, report=write_report)
+# %% ../nbs/20_cli.ipynb #c006
+def export_network(
+    run:Path,            # Folder of a run, or a bundle; members of an ensemble are exported one by one
+    out:Path,            # A file that ends in .onnx, or a folder for OpenVINO
+    precision:str='fp32',# For ONNX also int8; for OpenVINO also fp16 and bf16
+    check:Path=None,     # A CSV with photos to compare the answers on; by default the validation photos of the run
+    path:Path=None,      # Image root, by default that of the run whose table it is, or the folder of the table
+    n:int=200,           # Photos to compare, at most
+) -> int:                # Exit code
+    "Write a network for ONNX Runtime or OpenVINO, and compare its answers."
+    import json
+    from fashion_fgvc.exports import export_onnx, export_openvino, load_onnx, load_openvino
+    from fashion_fgvc.readers import read_table
+    table = check or (run/'table.csv' if (run/'table.csv').is_file() else None)
+    photos, root, options = None, None, {}
+    if table:
+        df, root = read_table(table, bad='status'), _root(table, path)
+        photos = (df[df['split'] == 'valid'] if 'split' in df and not check else df)[:n]
+        if precision == 'int8': options = dict(calibrate=df[df['split'] == 'train'][:n] if 'split' in df else df[:n])
+    onnx = out.suffix == '.onnx'
+    made = (export_onnx if onnx else export_openvino)(_model(run), out, precision, check=photos, path=root, **options)
+    print(json.dumps((load_onnx if onnx else load_openvino)(made).exported['check']))
+    print(made)
+    return 0
+
+def show_page(
+    run:Path,            # Folder of a run, or a bundle
+    port:int=7860,       # On this machine
+    k:int=5,             # Classes to name
+) -> int:                # Exit code
+    "Open a page to drop photos on; Ctrl-C ends it."
+    from fashion_fgvc.demo import demo_page
+    demo_page(_model(run), k).launch(server_name='127.0.0.1', server_port=port)
+    return 0
+
+# %% ../nbs/20_cli.ipynb #c008
+COMMANDS = dict(settings=new_settings, download=download_photos, audit=audit_photos, train=train_network, sweep=sweep_networks, predict=predict_photos, ensemble=join_networks, report=write_report,
+                export=export_network, demo=show_page)
 WRONG = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, KeyError, ImportError, FloatingPointError, MemoryError) # with messages for people
 
 def usage() -> str: # A line per command
@@ -224,5 +263,5 @@ def main(
         return 130
     return 2
 
-# %% ../nbs/20_cli.ipynb #c008
+# %% ../nbs/20_cli.ipynb #c009
 if __name__ == '__main__': sys.exit(main())

@@ -11,6 +11,7 @@ __all__ = ['KEY', 'OPENVINO_FILES', 'OPENVINO', 'BytesToProbs', 'Session', 'load
 # %% ../nbs/16b_exports.ipynb #c002
 import hashlib
 import json
+import logging
 import shutil
 import sys
 import warnings
@@ -166,12 +167,15 @@ class _Batches:
 
 def _quantised(graph, photos):
     "A graph that computes with whole numbers of eight bits"
+    hide = lambda record: 'is out-of-range for weight' not in record.getMessage() # said of each batch norm, which has no filters
     q, prepare = _extra('onnxruntime.quantization'), _extra('onnxruntime.quantization.shape_inference').quant_pre_process
     with TemporaryDirectory() as tmp:
         whole, ready, small = (Path(tmp)/f'{name}.onnx' for name in ('whole', 'ready', 'small'))
         whole.write_bytes(graph.SerializeToString())
         prepare(whole, ready, skip_symbolic_shape=True)
-        q.quantize_static(ready, small, _Batches(photos), q.QuantFormat.QDQ, per_channel=True)
+        logging.getLogger().addFilter(hide)
+        try: q.quantize_static(ready, small, _Batches(photos), q.QuantFormat.QDQ, per_channel=True)
+        finally: logging.getLogger().removeFilter(hide)
         return _extra('onnx').load(small)
 
 def export_onnx(

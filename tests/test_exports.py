@@ -1,12 +1,13 @@
 """Every kind of network leaves torch as it is, and no runtime touches the network."""
 import pytest
+import torch
 from test_archs import table  # noqa: F401  a fixture
 from test_processes import OFFLINE, finish, python
 
 from fashion_fgvc.blocks import dataloaders
 from fashion_fgvc.exports import export_onnx, load_onnx
 from fashion_fgvc.learners import fashion_learner
-from fashion_fgvc.predictions import predict
+from fashion_fgvc.predictions import photo_batch, predict
 
 NETWORKS = dict(densenet121='concat', resnext50='avg', inception_v3='max', efficientnet_b0='gem', convnext_tiny='concat', mobilenetv2_tf='concat', vgg16='avg', simple_cnn='', second_cnn='', tiny_cnn='')
 
@@ -15,10 +16,13 @@ NETWORKS = dict(densenet121='concat', resnext50='avg', inception_v3='max', effic
 def test_a_network_is_the_same_in_onnx(name, table, tmp_path):  # noqa: F811
     df, path = table
     learn = fashion_learner(dataloaders(df, path, size=96, bs=2, num_workers=0, augment=False), name, pretrained=False, **(dict(pool=NETWORKS[name]) if NETWORKS[name] else {}))
-    exported = load_onnx(export_onnx(learn, tmp_path/'network.onnx', check=df))
-    assert exported.exported['check']['photos'] == len(df) and exported.exported['check']['max_difference'] < 2e-5
-    probs = predict(exported, df, path, progress=False).probs
-    assert probs.std(0).max() > 1e-4 and abs(probs.sum(1)-1).max() < 1e-5
+    for m in learn.model.modules():
+        if isinstance(m, torch.nn.modules.batchnorm._BatchNorm): m.momentum = 1.
+    with torch.no_grad(): learn.model.train()(photo_batch(learn, df, path)) # with the statistics of photos, so that random weights tell them apart
+    exported = load_onnx(export_onnx(learn, tmp_path/'network.onnx', check=df, tol=1e-3)) # statistics of eight photos are tiny for some filters, which makes much of rounding
+    probs, check = predict(exported, df, path, progress=False).probs, exported.exported['check']
+    assert check['photos'] == len(df) and abs(probs.sum(1)-1).max() < 1e-5
+    assert probs.std(0).max() > max(1e-3, 100*check['max_difference'])
 
 
 def test_exports_are_written_and_asked_without_network(tmp_path):
