@@ -1,8 +1,8 @@
-"""Two processes beside one, on the same two cores, interleaved in one run.
+"""Two processes on two cores beside one process on one, interleaved in one run.
 
     python benchmarks/processes.py [--job train predict] [--repeats 5] [--photos 384]
 
-* train: an epoch of all layers of MobileNetV2, drawn photos of 256 px at 128 px, 32 photos a step in all: one process with two threads, two processes (`shared_training`, gloo) with a thread each;
+* train: an epoch of all layers of MobileNetV2, drawn photos of 256 px at 128 px, 32 photos a step in all: one process, or two (`shared_training`, gloo), with a thread each;
 * predict: `predict_to` of the same photos with that network at 224 px; also the largest difference of a probability, and of a metric.
 
 Decoding is done by the processes themselves (no workers). A row per measurement goes into benchmarks/processes.csv; rows of jobs that are not asked for stay.
@@ -25,6 +25,7 @@ from fashion_fgvc.learners import mobilenetv2
 from fashion_fgvc.predictions import predict_to
 from fashion_fgvc.processes import join_processes, shared_training
 from fashion_fgvc.tables import split_table
+from fashion_fgvc.training import fit_steps
 
 FILE = Path(__file__).parent/'processes.csv'
 TORCHRUN = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']
@@ -39,8 +40,8 @@ def child(job, photos, folder):
     distrib_barrier()
     if job == 'train':
         with shared_training(learn), learn.no_bar(), learn.no_logging():
-            learn.unfreeze()
-            seconds = clock(lambda: learn.fit(1, 1e-3))
+            fit_steps(learn, [(1, 1e-3)]) # the first one starts things
+            seconds = clock(lambda: fit_steps(learn, [(1, 1e-3)]))
     else: seconds = clock(lambda: predict_to(folder/'answers', learn, df, path=path, piece=32, progress=False))
     if rank == 0: (folder/'seconds.json').write_text(json.dumps(seconds))
 
@@ -50,9 +51,9 @@ def pairs(job, repeats, photos):
     rows = []
     for repeat in range(repeats):
         said = []
-        for who, launch, threads in (('one', [], 2), ('two', TORCHRUN, 1)):
+        for who, launch in (('one', []), ('two', TORCHRUN)):
             with tempfile.TemporaryDirectory() as tmp:
-                subprocess.run([sys.executable, *launch, __file__, '--child', job, str(photos), tmp], check=True, env=os.environ | dict(OMP_NUM_THREADS=str(threads)), capture_output=True)
+                subprocess.run([sys.executable, *launch, __file__, '--child', job, str(photos), tmp], check=True, env=os.environ | dict(OMP_NUM_THREADS='1'), capture_output=True)
                 rows.append(dict(job=job, what=f'{photos} photos', who=who, repeat=repeat, seconds=round(json.loads((Path(tmp)/'seconds.json').read_text()), 3), load=os.getloadavg()[0]))
                 if job == 'predict': said.append(Predictions.load(Path(tmp)/'answers'))
         if said:

@@ -22,7 +22,7 @@ from .activations import grad_cam, shown
 from .bundles import load_bundle
 from .pixels import to_rgb
 from .predictions import photo_batch, predict
-from .preprocessing import _activation
+from .preprocessing import activation_of
 from .trust import with_temperature
 
 # %% ../nbs/19_demo.ipynb #c006
@@ -35,7 +35,7 @@ class Seen:
     votes:pd.DataFrame|None=None              # A row per member: `member`, `weight`, its first choice (`says`) and `probability`
     pictures:list=field(default_factory=list) # A PIL image per member: what it gets to see, lit where it speaks for the likeliest class
 
-def _several(model): return _activation(getattr(model, 'members', [model])[0]) == 'sigmoid'
+def _several(model): return activation_of(getattr(model, 'members', [model])[0]) == 'sigmoid'
 
 def _lit(im, heat):
     "Colour where there is heat, dark and grey elsewhere; shapes `(h, w, c)` and `(h, w, 1)`"

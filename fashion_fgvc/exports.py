@@ -12,6 +12,7 @@ __all__ = ['KEY', 'OPENVINO_FILES', 'OPENVINO', 'BytesToProbs', 'Session', 'load
 import hashlib
 import json
 import logging
+import os
 import shutil
 import sys
 import warnings
@@ -50,7 +51,8 @@ KEY = 'fashion_fgvc' # under which an ONNX file keeps its description
 
 def _extra(name):
     "An optional package"
-    if name == 'openvino': sys.modules.setdefault('openvino_telemetry', None) # which lets its import fail
+    os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
+    sys.modules.setdefault('openvino_telemetry', None) # which lets its import fail
     try: return import_module(name)
     except ImportError as e: raise ImportError(f"{e}; exports need more packages: pip install 'fashion_fgvc[export]'") from e
 
@@ -200,7 +202,7 @@ def export_onnx(
     with whole_file(file) as part: part.write_bytes(with_about(check=found))
     return Path(file)
 
-# %% ../nbs/16b_exports.ipynb #c022
+# %% ../nbs/16b_exports.ipynb #c023
 @contextmanager
 def whole_folder(
     folder:str|Path, # Where it will be
