@@ -82,7 +82,7 @@ def audit_photos(
     from fashion_fgvc.audit import audit
     from fashion_fgvc.readers import read_table, write_table
     found = audit(read_table(table), _root(table, path), progress=not quiet)
-    print(found.summary[['rows', 'photos', 'what']].to_string(max_colwidth=90))
+    for name, row in found.summary.iterrows(): print(f"{row['rows']:7} {name:15} {row['what']}")
     cleaned = found.clean()
     if out: found.to_html(out), print(out)
     if clean: write_table(cleaned, clean), print(clean)

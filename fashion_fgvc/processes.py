@@ -15,7 +15,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from fastai.callback.progress import ProgressCallback
-from fastai.distributed import DistributedDL, DistributedTrainer
+from fastai.distributed import DistributedDL, DistributedTrainer, teardown_distrib
 from fastai.learner import AvgLoss, AvgMetric, Learner, Metric
 from fastai.torch_core import find_bs, num_distrib, rank_distrib
 
@@ -27,7 +27,7 @@ def join_processes() -> tuple[int, int]: # Number of this process, from 0; how m
         try: from accelerate import PartialState
         except ImportError: raise ImportError("several processes need accelerate: pip install 'fashion_fgvc[distributed]'") from None
         PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=1)) # shares may differ by hours
-        atexit.register(dist.destroy_process_group)
+        atexit.register(teardown_distrib)
     return rank_distrib(), n
 
 # %% ../nbs/09a_processes.ipynb #c008
