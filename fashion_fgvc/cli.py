@@ -165,7 +165,7 @@ def join_networks(
     from fashion_fgvc.ensemble import Ensemble, average, greedy_weights
     from fashion_fgvc.predictions import Predictions
     from fashion_fgvc.reports import compare
-    from fashion_fgvc.settings import put_result
+    from fashion_fgvc.sweeps import put_rows
     if weights not in ('equal', 'greedy'): raise ValueError(f"`--weights` must be 'equal' or 'greedy', got {weights!r}")
     if (out/'run.json').is_file() and json.loads((out/'run.json').read_text(encoding='utf-8')).get('members') is None: raise FileExistsError(f"`out` {out} holds a run that is no ensemble; choose another folder")
     said = {run.name: Predictions.load(run/'valid') for run in runs}
@@ -178,7 +178,7 @@ def join_networks(
     shutil.copy(runs[0]/'table.csv', out/'table.csv')
     row = dict(run=out.name, members=' '.join(said), weights=' '.join(f'{w:.3f}' for w in ensemble.weights), mode=mode, **{f'valid_{k}': round(v, 4) for k, v in valid.metrics().items()})
     with whole_file(out/'run.json') as file: file.write_text(json.dumps(dict(members=list(said), row=row, path=str(_root(runs[0]/'table.csv', None))), default=float), encoding='utf-8')
-    put_result(results or out.parent/'results.csv', row)
+    put_rows(results or out.parent/'results.csv', [row], ['run'])
     print(compare(said | {out.name: valid}).round(4).to_string())
     print(out)
     return 0
