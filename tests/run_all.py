@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 WORKERS = 2
+THREADS = dict(OMP_NUM_THREADS=str(max(1, (os.cpu_count() or 1)//WORKERS)))  # threads that fight over the cores cost far more than they bring
 
 
 def notebooks():
@@ -53,7 +54,7 @@ def in_step():
 def notebook_tests():
     "`nbdev-test`: each notebook as one check"
     names = [p.relative_to(ROOT).as_posix() for p in notebooks()]
-    code, out = call('nbdev-test', '--n-workers', str(WORKERS), '--timing', OMP_NUM_THREADS=str(max(1, (os.cpu_count() or 1)//WORKERS)))
+    code, out = call('nbdev-test', '--n-workers', str(WORKERS), '--timing', **THREADS)
     if code == 0: return [True]*len(names)
     listed = re.findall(r'(?m)^\t(\S+\.ipynb)$', out.split('Failed On The Following Notebooks')[-1])
     failed = {name for name in names if any(name.endswith(f) for f in listed)}
@@ -61,7 +62,7 @@ def notebook_tests():
 
 
 def pytest_tests():
-    code, out = call('pytest', '-q', '-rs', 'tests')
+    code, out = call('pytest', '-q', '-rs', '-n', str(WORKERS), '--dist', 'loadfile', 'tests', **THREADS)
     counts = {word: int(n) for n, word in re.findall(r'(\d+) (passed|failed|error)', out.strip().splitlines()[-1] if out.strip() else '')}
     bad = counts.get('failed', 0) + counts.get('error', 0)
     return [True]*counts.get('passed', 0) + [False]*max(bad, int(code != 0))

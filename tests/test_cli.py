@@ -39,13 +39,13 @@ def test_the_command_is_installed_and_answers_without_torch():
 
 
 def test_ctrl_c_in_training_and_the_same_command_again(tmp_path):
-    (tmp_path/'fgvc.toml').write_text(SETTINGS.format(epochs=12))
+    (tmp_path/'fgvc.toml').write_text(SETTINGS.format(epochs=30))
     job, checkpoint = fgvc('train', 'fgvc.toml', cwd=tmp_path), tmp_path/'runs'/'one'/'training.ckpt'
     until = time.time()+180
     while not checkpoint.exists() and job.poll() is None and time.time() < until: time.sleep(.02)
     job.send_signal(signal.SIGINT)
     _, err = job.communicate(timeout=120)
-    assert job.returncode == 130 and 'fgvc train: stopped; the same command goes on' in err
+    assert job.returncode == 130 and 'fgvc train: stopped; the same command goes on' in err, (job.returncode, err)
     assert checkpoint.exists() and not (tmp_path/'results.csv').exists()
     out = finish(fgvc('train', 'fgvc.toml', cwd=tmp_path))
     assert 'valid_accuracy' in out and not checkpoint.exists()

@@ -1,16 +1,21 @@
 "The built site, as a reader's browser sees it: no console error, no request that leaves the machine, nothing wider than a phone"
+import ast
 import functools
 import html.parser
 import http.server
+import os
 import re
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PUBLIC = [(node.name, file.stem) for file in sorted((ROOT/'fashion_fgvc').glob('[!_]*.py')) for node in ast.parse(file.read_text(encoding='utf-8')).body
+          if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name[0] != '_' and node.name != 'encodes'] # and the page of its module
 
 
 @pytest.fixture(scope='module')
@@ -73,11 +78,38 @@ def test_search_finds_public_names(address, browser):
     page.close()
 
 
+def test_search_finds_every_public_name(address, browser):
+    page = browser.new_page()
+    page.goto(f'{address}/search.html?q=fashion_learner')
+    page.wait_for_selector('ul.search li a')
+    found = page.evaluate("names => Object.fromEntries(names.map(n => [n, Search._performSearch(...Search._parseQuery(n)).map(r => r[0])]))", [name for name, _ in PUBLIC]) # the best one last
+    assert len(PUBLIC) > 250 and not [(name, where, found[name]) for name, where in PUBLIC if where not in found[name][-12:]]
+    page.close()
+
+
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+def test_pages_can_be_read_by_everybody(address, browser, scheme):
+    "The rules of WCAG 2, levels A and AA, that axe-core can check: contrast, names of controls, order of headings"
+    from axe_playwright_python.sync_playwright import Axe
+    for name in ('index', 'sweeps', 'tutorials/titles', 'reference', 'search'):
+        page = browser.new_page(color_scheme=scheme, viewport=dict(width=1280, height=900))
+        page.goto(f'{address}/{name}.html', wait_until='load')
+        found = Axe().run(page, options=dict(runOnly=['wcag2a', 'wcag2aa'])).response['violations']
+        assert not found, (name, [(v['id'], len(v['nodes']), v['nodes'][0]['html'][:200]) for v in found])
+        page.close()
+
+
 def test_links_within_the_site_lead_somewhere(site):
-    for page in (site/name for name in pages(site)):
-        for _, attrs in tags(page):
-            link = re.split('[#?]', attrs.get('href') or attrs.get('src') or '')[0]
-            if link and not re.match(r'\w+:|//', link): assert (page.parent/link).exists(), f'{page.relative_to(site)} -> {link}'
+    there = {name: {attrs['id'] for _, attrs in tags(site/name) if attrs.get('id')} for name in pages(site)}
+    for name in there:
+        for _, attrs in tags(site/name):
+            link = attrs.get('href') or attrs.get('src') or ''
+            if not link or re.match(r'\w+:|//', link): continue
+            file, _, anchor = link.partition('#')
+            to = (site/name).parent/unquote(file.partition('?')[0]) if file else site/name
+            assert to.exists(), f'{name} -> {link}'
+            known = there.get(os.path.relpath(to, site))
+            if anchor and known is not None: assert unquote(anchor) in known, f'{name} -> {link}: no such place on that page'
 
 
 def test_every_picture_has_an_alternative_text(site):
