@@ -7,7 +7,7 @@ Docs: https://fashion-fgvc.github.io/fashion_fgvc/studies.html.md"""
 # %% auto #0
 __all__ = ['full_runs', 'Study', 'spread']
 
-# %% ../nbs/14a_studies.ipynb #c002
+# %% ../nbs/14a_studies.ipynb #c003
 import os
 import time
 from pathlib import Path
@@ -21,7 +21,7 @@ from .answers import Predictions
 from .predictions import predict
 from .sweeps import has_row, put_rows, run_record
 
-# %% ../nbs/14a_studies.ipynb #c006
+# %% ../nbs/14a_studies.ipynb #c007
 def full_runs() -> bool: # True if the environment variable `FGVC_FULL` is set to anything but 0
     "Shall experiments do their full runs?"
     return os.environ.get('FGVC_FULL', '0') not in ('', '0')
@@ -64,7 +64,7 @@ class Study:
         for settings in progress_bar(runs, leave=False) if progress else runs:
             if self.full and has_row(csv, settings): continue
             answer = job(**settings)
-            new = pd.DataFrame([settings | row for row in (answer if isinstance(answer, list) else [answer])]).round(4)
+            new = pd.DataFrame([_with(settings, row) for row in (answer if isinstance(answer, list) else [answer])]).round(4)
             rows.append(put_rows(csv, new, [*settings, *keys]).tail(len(new)) if self.full else new)
         if not self.full: return pd.concat(rows, ignore_index=True)
         wanted = pd.DataFrame(runs)
@@ -101,11 +101,16 @@ class Study:
             checkpoint.unlink(missing_ok=True)
         return _by_look(said), record
 
+def _with(settings, row):
+    "A row with its settings"
+    if twice := sorted(k for k in settings.keys() & row.keys() if settings[k] != row[k]): raise ValueError(f"{twice[0]!r} is a setting of the run, {settings[twice[0]]!r}, and a column of its answer, {row[twice[0]]!r}; rename one")
+    return settings | row
+
 def _by_look(said):
     "(look, part) -> predictions, as look -> part -> predictions"
     return {look: {part: p for (other, part), p in said.items() if other == look} for look, _ in said}
 
-# %% ../nbs/14a_studies.ipynb #c014
+# %% ../nbs/14a_studies.ipynb #c015
 def spread(
     rows:pd.DataFrame, # A row per run
     by:list,           # What is told apart
