@@ -12,7 +12,7 @@ import torch
 from fastai.torch_core import set_seed
 
 from fashion_fgvc.predictions import Predictions, predict
-from fashion_fgvc.sweeps import run_record
+from fashion_fgvc.sweeps import has_row, put_rows, run_record
 
 RESULTS = Path(__file__).parent.parent/'results'
 KEPT = RESULTS.parent/'runs' # predictions and checkpoints; git ignores them
@@ -38,15 +38,6 @@ def machine(*packages):
     return dict(cpus=os.cpu_count(), threads=torch.get_num_threads(), machine=platform.machine(), python=platform.python_version(), **{f'{name}_version': version(name) for name in packages})
 
 
-def put_rows(file, new, keys):
-    "Write rows into a CSV, in the place of those that have the same `keys`; the new rows, rounded"
-    new = pd.DataFrame(new).round(4)
-    old = pd.read_csv(file) if file.is_file() else pd.DataFrame(columns=new.columns)
-    kept = old[~old.set_index(keys).index.isin(new.set_index(keys).index)]
-    (pd.concat([kept, new], ignore_index=True) if len(kept) else new).to_csv(file, index=False)
-    return new
-
-
 def measure(doc, file, jobs, packages, **options):
     "The command line of a benchmark: measure the jobs that are asked for, and put their rows into `file` in the place of older ones. `jobs` give rows with `job`, `who` and `seconds` (or `mb`); `options` are whole numbers that all of them take"
     p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -55,7 +46,8 @@ def measure(doc, file, jobs, packages, **options):
     args = vars(p.parse_args())
     warnings.simplefilter('ignore')
     for job in args.pop('job'):
-        new = put_rows(file, pd.DataFrame(jobs[job](**args)).assign(**machine(*packages)), ['job'])
+        new = pd.DataFrame(jobs[job](**args)).assign(**machine(*packages)).round(4)
+        put_rows(file, new, ['job'])
         for value in [v for v in ('seconds', 'mb') if v in new]:
             table = new.pivot_table(index=[c for c in ('job', 'what', 'arch', 'epochs') if c in new], columns='who', values=value, aggfunc='median', sort=False)
             print(table.assign(**{f'ratio of {c}': table['fastai']/table[c] for c in table if c != 'fastai' and 'fastai' in table}).round(3).to_string(), value, flush=True)
@@ -64,13 +56,9 @@ def measure(doc, file, jobs, packages, **options):
 def run_missing(file, runs, run):
     "Call `run(**settings)` for all settings that have no row in `file`, and add its row; the table with all rows"
     warnings.simplefilter('ignore')
-    read = lambda: pd.read_csv(file) if file.is_file() else pd.DataFrame()
     for settings in runs:
-        done = read()
-        if len(done) and (done[list(settings)] == list(settings.values())).all(axis=1).any(): continue
-        row = run(**settings)
-        pd.concat([read(), pd.DataFrame([row])], ignore_index=True).round(4).to_csv(file, index=False)  # read anew: another process may have added rows
-    return read()
+        if not has_row(file, settings): put_rows(file, pd.DataFrame([run(**settings)]).round(4), list(settings))
+    return pd.read_csv(file)
 
 
 def kept_predictions(folder, train, parts, seed, looks=(0,)):
