@@ -8,7 +8,7 @@ Docs: https://fashion-fgvc.github.io/fashion_fgvc/losses.html.md"""
 __all__ = ['HOW', 'class_weights', 'pos_weights', 'CrossEntropy', 'FocalLoss', 'LogitAdjustedLoss', 'adjust', 'OneHotMSE',
            'WeightedBCE', 'MultiFocalLoss', 'AsymmetricLoss', 'balanced_sampler']
 
-# %% ../nbs/07_losses.ipynb #c002
+# %% ../nbs/07_losses.ipynb #c003
 import numpy as np
 import torch
 from fastai.torch_core import Module
@@ -16,10 +16,10 @@ from torch.nn import functional as F
 
 from .sampling import balanced_sampler  # noqa: F401  handed on to users of this module
 
-# %% ../nbs/07_losses.ipynb #c003
+# %% ../nbs/07_losses.ipynb #c004
 _all_ = ['balanced_sampler']
 
-# %% ../nbs/07_losses.ipynb #c006
+# %% ../nbs/07_losses.ipynb #c007
 HOW = dict(inverse=lambda n, beta: 1/n, sqrt=lambda n, beta: 1/np.sqrt(n), effective=lambda n, beta: (1-beta)/(1-beta**n))
 
 def class_weights(
@@ -37,7 +37,7 @@ def class_weights(
     w[n > 0] = HOW[how](n[n > 0], beta)
     return torch.tensor(w*n.sum()/(w*n).sum(), dtype=torch.float32)
 
-# %% ../nbs/07_losses.ipynb #c009
+# %% ../nbs/07_losses.ipynb #c010
 def pos_weights(
     y,                  # Ones and zeros of the training photos, dense or sparse, shape `(n, c)`
     how:str='sqrt',     # 'inverse' (as many noes as yeses) or 'sqrt' (half the way)
@@ -52,7 +52,7 @@ def pos_weights(
     w = np.where(n > 0, (y.shape[0]-n)/np.maximum(n, 1), 1)**powers[how]
     return torch.tensor(w.clip(max=cap), dtype=torch.float32)
 
-# %% ../nbs/07_losses.ipynb #c012
+# %% ../nbs/07_losses.ipynb #c013
 class _Loss(Module):
     "A loss that is computed per photo (or per photo and label), then reduced"
     def __init__(self, reduction):
@@ -88,7 +88,7 @@ class CrossEntropy(_OneLabel):
 
     def each(self, pred, targ): return self.weighted(F.cross_entropy(pred, targ, reduction='none', label_smoothing=self.smoothing), targ)
 
-# %% ../nbs/07_losses.ipynb #c015
+# %% ../nbs/07_losses.ipynb #c016
 class FocalLoss(_OneLabel):
     "Focal loss for one label per photo; `MultiFocalLoss` is that for several."
     def __init__(self,
@@ -104,7 +104,7 @@ class FocalLoss(_OneLabel):
         log_p = F.log_softmax(pred, -1).gather(1, targ[:, None])[:, 0]
         return self.weighted(-(1-log_p.exp())**self.gamma*log_p, targ)
 
-# %% ../nbs/07_losses.ipynb #c018
+# %% ../nbs/07_losses.ipynb #c019
 def _log_share(counts, tau):
     "`tau` times the log of the share of each class; a class without photos is taken for the rarest one"
     n = torch.as_tensor(np.asarray(counts), dtype=torch.float64)
@@ -133,7 +133,7 @@ def adjust(
     scores = torch.as_tensor(np.asarray(probs), dtype=torch.float32).clamp(min=1e-30).log()-_log_share(counts, tau)
     return scores.softmax(1).numpy()
 
-# %% ../nbs/07_losses.ipynb #c021
+# %% ../nbs/07_losses.ipynb #c022
 class OneHotMSE(_OneLabel):
     "Mean over classes of the squared difference between probabilities and the one-hot target."
     def __init__(self,
@@ -143,7 +143,7 @@ class OneHotMSE(_OneLabel):
 
     def each(self, pred, targ): return self.weighted((F.softmax(pred, -1)-F.one_hot(targ, pred.shape[1])).square().mean(1), targ)
 
-# %% ../nbs/07_losses.ipynb #c028
+# %% ../nbs/07_losses.ipynb #c029
 class _ManyLabels(_Loss):
     "Ones and zeros as targets, shape `(n, c)`"
     def __init__(self, thresh, reduction):

@@ -7,7 +7,7 @@ Docs: https://fashion-fgvc.github.io/fashion_fgvc/predictions.html.md"""
 # %% auto #0
 __all__ = ['VIEWS', 'find_views', 'predict', 'photo_features', 'photo_batch', 'predict_to', 'Predictions', 'submission']
 
-# %% ../nbs/12_predictions.ipynb #c002
+# %% ../nbs/12_predictions.ipynb #c003
 import hashlib
 import json
 import os
@@ -29,7 +29,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from .answers import Predictions, submission  # noqa: F401  handed on to users of this module
+from .answers import Predictions, submission, true_classes  # noqa: F401  handed on to users of this module
 from .archives import whole_file
 from .cached import fixed_layers
 from .loading import FastImage, PhotoError
@@ -37,10 +37,10 @@ from .processes import join_processes
 from .schedules import fast_on_cpu, reuse_memory
 from .sweeps import trained_split, weights_hash
 
-# %% ../nbs/12_predictions.ipynb #c003
+# %% ../nbs/12_predictions.ipynb #c004
 _all_ = ['Predictions', 'submission']
 
-# %% ../nbs/12_predictions.ipynb #c007
+# %% ../nbs/12_predictions.ipynb #c008
 def _open(item, cls):
     "A photo from a path, a PIL image or an array"
     if isinstance(item, (str, os.PathLike)) or issubclass(cls, FastImage): return cls.create(item)
@@ -78,10 +78,7 @@ class _FromItems:
         if table and 'image' not in items: raise ValueError(f"`items` has no column 'image'; it has {list(items.columns)}")
         self.items = [Path(path)/i for i in items['image']] if table else list(items)
         self.ids = _ids(items if table else self.items)
-        self.targs, number = None, {v: i for i, v in enumerate(vocab)}
-        if table and 'labels' in items:
-            self.targs = np.array([[v in labels for v in vocab] for labels in map(set, items['labels'])], dtype=np.float32)
-        elif table and 'label' in items: self.targs = np.array([number.get(label, -1) for label in items['label']], dtype=int)
+        self.targs = true_classes(items, vocab) if table else None
     def open(self, i, cls): return _open(self.items[i], cls)
 
 class _Views(Dataset):
@@ -217,7 +214,7 @@ def photo_batch(
     if not rows: raise ValueError("`items` is empty; at least one photo is needed")
     return _prepared(learn, xs[0]).as_subclass(torch.Tensor)
 
-# %% ../nbs/12_predictions.ipynb #c019
+# %% ../nbs/12_predictions.ipynb #c020
 def _about(learn_or_ensemble, ids, settings):
     "A fingerprint of everything that an answer depends on, but the photos themselves"
     digest = hashlib.sha256(json.dumps([ids.tolist(), settings], default=str).encode())

@@ -7,30 +7,29 @@ Docs: https://fashion-fgvc.github.io/fashion_fgvc/processes.html.md"""
 # %% auto #0
 __all__ = ['join_processes', 'SharedDL', 'SharedMean', 'SharedTrainer', 'shared_training']
 
-# %% ../nbs/09a_processes.ipynb #c002
+# %% ../nbs/09a_processes.ipynb #c003
 import atexit
 from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from accelerate import PartialState
 from fastai.callback.progress import ProgressCallback
 from fastai.distributed import DistributedDL, DistributedTrainer, teardown_distrib
 from fastai.learner import AvgLoss, AvgMetric, Learner, Metric
 from fastai.torch_core import find_bs, num_distrib, rank_distrib
 
-# %% ../nbs/09a_processes.ipynb #c005
+# %% ../nbs/09a_processes.ipynb #c006
 def join_processes() -> tuple[int, int]: # Number of this process, from 0; how many there are
     "Meet the processes that `torchrun` or `accelerate launch` started; alone, do nothing."
     n = max(num_distrib(), 1)
     if n > 1 and not dist.is_initialized():
-        try: from accelerate import PartialState
-        except ImportError: raise ImportError("several processes need accelerate: pip install 'fashion_fgvc[distributed]'") from None
         PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=1)) # shares may differ by hours
         atexit.register(teardown_distrib)
     return rank_distrib(), n
 
-# %% ../nbs/09a_processes.ipynb #c008
+# %% ../nbs/09a_processes.ipynb #c009
 class SharedDL(DistributedDL):
     "fastai's `DistributedDL`, on any device; it knows which photos only fill it up."
     def _broadcast(self, t, rank):
@@ -76,7 +75,7 @@ class SharedMean(Metric):
     @property
     def name(self): return self.metric.name
 
-# %% ../nbs/09a_processes.ipynb #c012
+# %% ../nbs/09a_processes.ipynb #c013
 class SharedTrainer(DistributedTrainer):
     "fastai's `DistributedTrainer`, with `SharedDL`."
     def _wrap_dl(self, dl): return dl if isinstance(dl, DistributedDL) else SharedDL(dl, device=dl.device)

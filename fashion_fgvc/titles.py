@@ -7,7 +7,7 @@ Docs: https://fashion-fgvc.github.io/fashion_fgvc/titles.html.md"""
 # %% auto #0
 __all__ = ['MODELS', 'HOW', 'clean_title', 'word_features', 'TitleClassifier', 'fuse', 'fusion_table', 'JointClassifier']
 
-# %% ../nbs/16_titles.ipynb #c002
+# %% ../nbs/16_titles.ipynb #c003
 import html
 import re
 import unicodedata
@@ -25,11 +25,12 @@ from sklearn.model_selection import KFold
 from sklearn.naive_bayes import ComplementNB
 from sklearn.pipeline import make_pipeline, make_union
 
-from .predictions import Predictions, photo_features
+from .answers import Predictions, true_classes
+from .predictions import photo_features
 from .tables import split_hash, usable
 from .trust import difference, fit_temperature, matched, with_temperature
 
-# %% ../nbs/16_titles.ipynb #c005
+# %% ../nbs/16_titles.ipynb #c006
 def clean_title(
     title, # Any text; `None` and `nan` are no title
 ) -> str:  # '' if there is nothing
@@ -38,7 +39,7 @@ def clean_title(
     text = re.sub(r'<[^<>]*>', ' ', html.unescape(str(title)))
     return ' '.join(unicodedata.normalize('NFKC', text).casefold().split())
 
-# %% ../nbs/16_titles.ipynb #c008
+# %% ../nbs/16_titles.ipynb #c009
 MODELS = dict(logistic=lambda: LogisticRegression(C=20, max_iter=200), naive_bayes=ComplementNB)
 
 def word_features(
@@ -100,10 +101,9 @@ def _answers(classifier, df, x, status):
         said = np.zeros((rows.sum(), len(number)), np.float32)
         said[:, [number[c] for c in classifier.model.classes_]] = classifier.model.predict_proba(x(rows))
         probs[rows] = with_temperature(said, classifier.temperature)
-    targs = np.array([number.get(label, -1) for label in df['label']], dtype=int) if 'label' in df else None
-    return Predictions(df['image'], probs, classifier.vocab, targs, status, classifier.split)
+    return Predictions(df['image'], probs, classifier.vocab, true_classes(df, classifier.vocab), status, classifier.split)
 
-# %% ../nbs/16_titles.ipynb #c013
+# %% ../nbs/16_titles.ipynb #c014
 def _surest_from(image, title, targs):
     "How sure the photo must be to be heard, so that most answers are right; of equal ones the smallest"
     sure = image.max(1)
@@ -174,7 +174,7 @@ def fuse(
     elif both.any(): probs[both] = apply(image.probs[both], title.probs[both], chosen)
     return replace(image, probs=probs, status=np.where(title.ok, 'ok', image.status), targs=targs, split=image.split or title.split)
 
-# %% ../nbs/16_titles.ipynb #c021
+# %% ../nbs/16_titles.ipynb #c022
 def fusion_table(
     image_preds:Predictions, # What a network says of the photos, with true classes
     title_preds:Predictions, # What the titles say
@@ -191,7 +191,7 @@ def fusion_table(
         rows[name] = {k: scores[k] for k in ('n', 'accuracy', 'top5', 'f1_macro')} | dict(gain=gain['value'], low=gain['low'], high=gain['high'])
     return pd.DataFrame(rows).T.astype(dict(n=int))
 
-# %% ../nbs/16_titles.ipynb #c024
+# %% ../nbs/16_titles.ipynb #c025
 class JointClassifier:
     "The class of a product from features of its photo and words of its title"
     def __init__(self,

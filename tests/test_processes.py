@@ -92,3 +92,46 @@ assert np.allclose(a.probs, b.probs, equal_nan=True, atol=1e-6) and (a.status ==
 print(list(a.status[8:12]))
 """, FASHION_FGVC_CACHE=str(tmp_path)))
     assert out.count('corrupt') == out.count('missing') == 1
+
+
+def test_the_library_imports_with_what_it_requires():
+    "Development brings more packages than `pip install fashion_fgvc` does; here whatever that would not bring cannot be found"
+    finish(python(f"""
+import importlib, importlib.machinery, re, sys
+from configparser import ConfigParser
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+from pathlib import Path
+from packaging.requirements import Requirement
+
+ini = ConfigParser(delimiters=['='])
+ini.read({str(ROOT/'settings.ini')!r}, encoding='utf-8')
+name = lambda word: re.sub(r'[-_.]+', '-', word).lower()
+todo, required = [Requirement(word) for word in ini['DEFAULT']['requirements'].split()], set()
+while todo:
+    word = todo.pop()
+    if name(word.name) in required or word.marker and not word.marker.evaluate(dict(extra='')): continue
+    required.add(name(word.name))
+    try: todo += map(Requirement, requires(word.name) or [])
+    except PackageNotFoundError: pass
+brings = packages_distributions()
+
+class Required(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, module, path=None, target=None):
+        by = set(map(name, brings.get(module.partition('.')[0], [])))
+        return super().find_spec(module, path, target) if not by or by & required else None
+
+sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = Required
+for file in sorted(Path({str(ROOT/'fashion_fgvc')!r}).glob('*.py')): importlib.import_module(f'fashion_fgvc.{{file.stem}}'.removesuffix('.__init__'))
+assert not {{'gradio', 'onnx', 'openvino', 'pytest'}} & set(sys.modules)
+"""))
+
+
+def test_learners_import_nothing_but_fastai_and_timm():
+    finish(python("""
+import sys
+import fastai.vision.learner, timm
+there = {name.partition('.')[0] for name in sys.modules}
+from fashion_fgvc import learners
+assert {name.partition('.')[0] for name in sys.modules}-there == {'fashion_fgvc'}
+"""))
