@@ -19,7 +19,7 @@ from fastprogress.fastprogress import progress_bar
 
 from .answers import Predictions
 from .predictions import predict
-from .sweeps import has_row, put_rows, run_record
+from .sweeps import has_row, made_with, put_rows, run_record
 
 # %% ../nbs/14a_studies.ipynb #c007
 def full_runs() -> bool: # True if the environment variable `FGVC_FULL` is set to anything but 0
@@ -104,7 +104,7 @@ class Study:
 def _with(settings, row):
     "A row with its settings"
     if twice := sorted(k for k in settings.keys() & row.keys() if settings[k] != row[k]): raise ValueError(f"{twice[0]!r} is a setting of the run, {settings[twice[0]]!r}, and a column of its answer, {row[twice[0]]!r}; rename one")
-    return settings | row
+    return settings | row | made_with() | row # what the row says itself comes first
 
 def _by_look(said):
     "(look, part) -> predictions, as look -> part -> predictions"
