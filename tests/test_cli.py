@@ -29,6 +29,7 @@ steps = [[{epochs}, 5e-3]]
 
 def fgvc(*words, cwd, launch=()):
     return subprocess.Popen([sys.executable, *launch, '-m', 'fashion_fgvc.cli', *words], cwd=cwd, env=os.environ | {'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)},
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), # tests in the background of a shell ignore Ctrl-C, and so would their children
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -39,7 +40,7 @@ def test_the_command_is_installed_and_answers_without_torch():
 
 
 def test_ctrl_c_in_training_and_the_same_command_again(tmp_path):
-    (tmp_path/'fgvc.toml').write_text(SETTINGS.format(epochs=30))
+    (tmp_path/'fgvc.toml').write_text(SETTINGS.format(epochs=12))
     job, checkpoint = fgvc('train', 'fgvc.toml', cwd=tmp_path), tmp_path/'runs'/'one'/'training.ckpt'
     until = time.time()+180
     while not checkpoint.exists() and job.poll() is None and time.time() < until: time.sleep(.02)
