@@ -51,8 +51,8 @@ STUDIES = dict(clothing=('clothing_small', four(160, 128, 224, 5)), patterns=('d
 
 def combined(members, part, how):
     "What the members say together about a part; weights come from validation photos"
-    both = [average([looks[0][part], looks[1][part]]) for looks in members.values()]
-    plain, valid = [looks[0][part] for looks in members.values()], [looks[0]['valid'] for looks in members.values()]
+    plain, both = ([looks[look][part] for looks in members.values()] for look in (0, 1)) # the second is the mean of a photo and its mirror image
+    valid = [looks[0]['valid'] for looks in members.values()]
     ways = dict(mean=lambda: average(plain), geometric=lambda: average(plain, mode='geometric'), greedy=lambda: average(plain, greedy_weights(valid)),
                 greedy_log_loss=lambda: average(plain, greedy_weights(valid, 'neg_log_loss')), mean_mirrored=lambda: average(both))
     return ways[how]()
@@ -77,7 +77,7 @@ def study(name):
         members[m], record = member(name, m, path, df, **kwargs)
         print(name, m, members[m][0]['test'].metrics(), flush=True)
     best = max(members, key=lambda m: members[m][0]['valid'].metrics()['accuracy'])
-    answers = {m: looks[0] for m, looks in members.items()} | {f'{m}, mirrored': {part: average([looks[0][part], looks[1][part]]) for part in looks[0]} for m, looks in members.items()}
+    answers = {m: looks[0] for m, looks in members.items()} | {f'{m}, mirrored': looks[1] for m, looks in members.items()}
     if name == 'pair':
         pairs = [(a, b) for i, a in enumerate(members) for b in list(members)[i+1:]]
         answers |= {f'{a} + {b}': {part: average([members[a][0][part], members[b][0][part]]) for part in ('valid', 'test')} for a, b in pairs}
@@ -89,7 +89,8 @@ def study(name):
 def main():
     warnings.simplefilter('ignore')
     for name in arguments(__doc__, STUDIES).study:
-        rows = put_rows(FILE, study(name), ['study'])
+        rows = study(name).round(4)
+        put_rows(FILE, rows, ['study'])
         print(rows[['answer', 'valid', 'test', 'test_f1_macro', 'gain', 'low', 'high', 'p']].to_string())
 
 

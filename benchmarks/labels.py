@@ -45,7 +45,7 @@ def main():
     args = arguments(__doc__, STUDIES)
     for study in args.study:
         for seed in args.seeds:
-            for weight in (1, 4, 6): put_rows(FILE, rows(study, weight, seed), ['study', 'weight', 'seed'])
+            for weight in (1, 4, 6): put_rows(FILE, rows(study, weight, seed).round(4), ['study', 'weight', 'seed'])
     results = pd.read_csv(FILE)
     print(results.groupby(['study', 'weight', 'thresholds'])[['precision_micro', 'recall_micro', 'f1_micro', 'f1_macro', 'valid_same_photos', 'valid_cross_fitted']].mean().round(3).to_string())
 
