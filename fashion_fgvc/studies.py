@@ -52,6 +52,20 @@ class Study:
         for column, value in where.items(): rows = rows[rows[column] == value]
         return rows
 
+    def published(self) -> pd.DataFrame: # A row per `who` and `source`, a column per score; from `results/published.csv`, which has the columns study, who, score, value, source
+        "What others reached in this study. Runs and spread are not known of them."
+        rows = pd.read_csv(self.home/'results'/'published.csv')
+        if (mine := rows[rows['study'] == self.name]).empty: raise ValueError(f"no published figures of {self.name!r}; results/published.csv has {sorted(set(rows['study']))}")
+        return mine.pivot_table(index=['who', 'source'], columns='score', values='value', sort=False).reset_index().rename_axis(columns=None)
+
+    def beside(self,
+        ours:pd.DataFrame, # Rows with `who`, such as `spread(rows, ['who'], scores).reset_index()`; numbers or text
+        digits:int=3,      # After the decimal point
+    ) -> pd.DataFrame:     # Text; `whose` says whose
+        "Published figures, and ours below them, of the scores that `ours` has."
+        both = pd.concat([self.published().assign(whose='published'), ours.assign(whose='here')], ignore_index=True)
+        return both[['whose', *ours]].map(lambda v: _number(v, digits)).set_index(['whose', 'who'])
+
     def run(self,
         job,                # Called with the settings of a run; returns a row, or several, as dicts
         runs:list,          # Settings of each run, dicts
@@ -105,6 +119,11 @@ def _with(settings, row):
     "A row with its settings"
     if twice := sorted(k for k in settings.keys() & row.keys() if settings[k] != row[k]): raise ValueError(f"{twice[0]!r} is a setting of the run, {settings[twice[0]]!r}, and a column of its answer, {row[twice[0]]!r}; rename one")
     return settings | row | made_with() | row # what the row says itself comes first
+
+def _number(value, digits):
+    "As text: nothing if it is missing, no digits if it is a count"
+    if pd.isna(value): return ''
+    return value if isinstance(value, str) else f'{value:.{0 if value > 1 and value == int(value) else digits}f}'
 
 def _by_look(said):
     "(look, part) -> predictions, as look -> part -> predictions"
