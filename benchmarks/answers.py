@@ -39,8 +39,7 @@ from fashion_fgvc.datasets import get
 from fashion_fgvc.ensemble import Ensemble
 from fashion_fgvc.learners import fashion_learner
 from fashion_fgvc.metrics import best_thresholds, confusion, threshold_gain
-from fashion_fgvc.readers import read_imaterialist
-from fashion_fgvc.tables import label_matrix
+from fashion_fgvc.tables import label_matrix, read_imaterialist
 
 FILE = Path(__file__).parent/'answers.csv'
 

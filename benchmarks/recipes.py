@@ -21,9 +21,8 @@ from fashion_fgvc.datasets import get, load, root
 from fashion_fgvc.learners import mobilenetv2_tf, second_cnn
 from fashion_fgvc.metrics import class_report
 from fashion_fgvc.predictions import predict
-from fashion_fgvc.readers import read_idx
 from fashion_fgvc.sweeps import run_record
-from fashion_fgvc.tables import split_table
+from fashion_fgvc.tables import read_idx, split_table
 from fashion_fgvc.training import fit_two_stage
 
 FILE = Path(__file__).parent.parent/'results'/'recipes.csv'

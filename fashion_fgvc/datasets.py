@@ -7,7 +7,7 @@ Docs: https://fashion-fgvc.github.io/fashion_fgvc/datasets.html.md"""
 # %% auto #0
 __all__ = ['SOURCES', 'TASKS', 'root', 'cache', 'File', 'Source', 'check_file', 'available', 'get', 'sample', 'load']
 
-# %% ../nbs/01_datasets.ipynb #c002
+# %% ../nbs/01_datasets.ipynb #c003
 import hashlib
 import inspect
 import os
@@ -23,11 +23,11 @@ import pandas as pd
 from fastprogress.fastprogress import progress_bar
 from filelock import FileLock
 
-from . import drawing
+from . import drawing, shoes
 from .archives import checksum, fetch, unpack
 from .tables import read_folders, read_imaterialist, read_links, read_rows, read_styles
 
-# %% ../nbs/01_datasets.ipynb #c005
+# %% ../nbs/01_datasets.ipynb #c006
 def root() -> Path: # `FASHION_FGVC_DATA` if it is set, else `~/.fashion_fgvc/data`
     "The folder that holds a folder per data set."
     return Path(os.environ.get('FASHION_FGVC_DATA') or Path.home()/'.fashion_fgvc'/'data').expanduser()
@@ -36,7 +36,7 @@ def cache() -> Path: # `FASHION_FGVC_CACHE` if it is set, else `~/.fashion_fgvc/
     "The folder for what the library makes itself and could make again; `root()` may be read-only."
     return Path(os.environ.get('FASHION_FGVC_CACHE') or Path.home()/'.fashion_fgvc'/'cache').expanduser()
 
-# %% ../nbs/01_datasets.ipynb #c008
+# %% ../nbs/01_datasets.ipynb #c009
 @dataclass(frozen=True)
 class File:
     "A file of a data set"
@@ -124,7 +124,7 @@ SOURCES = dict(
         'Yu, Grauman: Fine-Grained Visual Comparisons with Local Learning, CVPR 2014', _read_zappos),
 )
 
-# %% ../nbs/01_datasets.ipynb #c010
+# %% ../nbs/01_datasets.ipynb #c011
 def check_file(
     file:str|Path, # Where it is
     known:File,    # What it should be
@@ -187,15 +187,15 @@ def get(
         if not _there(place, f): raise ValueError(f"{folder/f.name} holds no folder {f.gives!r}; it is another archive than the one from {source.how}")
     return place
 
-# %% ../nbs/01_datasets.ipynb #c016
-TASKS = dict(pattern=list(drawing.PATTERNS), closure=list(drawing.CLOSURES), attributes=drawing.ATTRIBUTES)
+# %% ../nbs/01_datasets.ipynb #c017
+TASKS = dict(pattern=list(drawing.PATTERNS), closure=list(shoes.CLOSURES), attributes=drawing.ATTRIBUTES)
 
 def _draw(task, i, size, seed):
     "Photo `i` and its labels; each photo has a generator of its own, so `n` does not change the first ones"
     rng = np.random.default_rng([seed, i])
     if task == 'attributes': return drawing.draw_attributes(size, rng)
     label = TASKS[task][i % len(TASKS[task])]
-    return getattr(drawing, f'draw_{task}')(label, size, rng), [label]
+    return dict(pattern=drawing.draw_pattern, closure=shoes.draw_closure)[task](label, size, rng), [label]
 
 def sample(
     task:str,      # 'closure' (six of shoes), 'pattern' (eight prints) or 'attributes' (four labels each)
@@ -206,7 +206,7 @@ def sample(
     "A drawn data set, the same for the same arguments."
     if task not in TASKS: raise ValueError(f"`task` must be one of {', '.join(TASKS)}, got {task!r}")
     if n < 1 or size < 16: raise ValueError(f"`n` must be at least 1 and `size` at least 16 px, got {n} and {size}")
-    code = hashlib.sha256(inspect.getsource(drawing).encode()).hexdigest()[:8]
+    code = hashlib.sha256((inspect.getsource(drawing)+inspect.getsource(shoes)).encode()).hexdigest()[:8]
     path = cache()/'samples'/f'{task}-{n}-seed{seed}-{size}px-{code}'
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -225,7 +225,7 @@ def sample(
     if task == 'attributes': return path, df.assign(labels=df['labels'].str.split('|'))
     return path, df.rename(columns=dict(labels='label'))
 
-# %% ../nbs/01_datasets.ipynb #c021
+# %% ../nbs/01_datasets.ipynb #c022
 def load(
     source:str|Path, # 'sample:<task>', a key of `SOURCES`, or the path of a CSV
     image:str='image', # For a CSV: the column that names the photo, relative to the folder of the CSV

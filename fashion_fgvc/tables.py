@@ -9,7 +9,7 @@ __all__ = ['usable', 'label_matrix', 'apportion', 'fill', 'deal', 'split_hash', 
            'read_links', 'read_folders', 'read_styles', 'read_imaterialist', 'read_idx', 'read_rows', 'read_table',
            'write_table', 'SUFFIXES', 'SPLITS', 'FASHION_MNIST']
 
-# %% ../nbs/00_tables.ipynb #c002
+# %% ../nbs/00_tables.ipynb #c003
 import hashlib
 import warnings
 from itertools import chain
@@ -19,19 +19,20 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from .readers import (  # noqa: F401 handed on to users of this module
-    FASHION_MNIST, SPLITS, SUFFIXES, read_folders, read_idx, read_imaterialist, read_links, read_rows, read_styles, read_table, write_table)
+    SPLITS, SUFFIXES, read_folders, read_links, read_rows, read_styles, read_table, write_table)
+from .sources import FASHION_MNIST, read_idx, read_imaterialist  # noqa: F401 likewise
 
-# %% ../nbs/00_tables.ipynb #c003
+# %% ../nbs/00_tables.ipynb #c004
 _all_ = ['read_links', 'read_folders', 'read_styles', 'read_imaterialist', 'read_idx', 'read_rows', 'read_table', 'write_table', 'SUFFIXES', 'SPLITS', 'FASHION_MNIST']
 
-# %% ../nbs/00_tables.ipynb #c006
+# %% ../nbs/00_tables.ipynb #c007
 def usable(
     df:pd.DataFrame, # A table
 ) -> np.ndarray:     # True where a row can be used, shape `(n,)`
     "Rows whose `status` is 'ok'; without a word on it, a row can be used."
     return (df['status'].isna() | df['status'].isin(['ok', ''])).to_numpy() if 'status' in df else np.ones(len(df), bool)
 
-# %% ../nbs/00_tables.ipynb #c009
+# %% ../nbs/00_tables.ipynb #c010
 def _flat_labels(df):
     "How many labels each row names, shape `(n,)`, and all labels one after the other; blank ones too"
     if 'labels' not in df and 'label' not in df: raise ValueError(f"`df` has no column 'label' or 'labels'; it has {list(df.columns)}")
@@ -61,7 +62,7 @@ def label_matrix(
     out.data[:] = 1 # a label that a row names twice is still one label
     return out, list(vocab)
 
-# %% ../nbs/00_tables.ipynb #c016
+# %% ../nbs/00_tables.ipynb #c017
 def apportion(
     counts:np.ndarray, # Rows in each class, shape `(c,)`
     share:float,       # Share of all rows wanted, in [0, 1)
@@ -91,7 +92,7 @@ def fill(
     if need > 0 and (~take).sum() > 1 and left.min() < 2*need: take[left.argmin()] = True
     return take
 
-# %% ../nbs/00_tables.ipynb #c019
+# %% ../nbs/00_tables.ipynb #c020
 def deal(
     units:csr_matrix, # Rows of each label in each unit (a photo or a group), shape `(u, c)`, in the order of the draw
     sizes:np.ndarray, # Rows in each unit, shape `(u,)`
@@ -122,7 +123,7 @@ def deal(
         if chosen[rows].all(): chosen[rows[0]] = False
     return chosen
 
-# %% ../nbs/00_tables.ipynb #c022
+# %% ../nbs/00_tables.ipynb #c023
 def split_hash(
     df:pd.DataFrame, # A table with `image` and `split`
 ) -> str:            # 16 hexadecimal digits
@@ -202,7 +203,7 @@ def split_table(
     out.attrs['split_hash'] = split_hash(out)
     return out
 
-# %% ../nbs/00_tables.ipynb #c032
+# %% ../nbs/00_tables.ipynb #c033
 def split_years(
     df:pd.DataFrame,   # A table with a year per row
     year:str='year',   # Its column; text or numbers
