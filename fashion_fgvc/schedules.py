@@ -7,7 +7,7 @@ Docs: https://fashion-fgvc.github.io/fashion_fgvc/schedules.html.md"""
 # %% auto #0
 __all__ = ['ANNEAL', 'find_lr', 'one_cycle', 'bf16_training', 'fast_on_cpu', 'reuse_memory', 'find_batch_size']
 
-# %% ../nbs/10b_schedules.ipynb #c002
+# %% ../nbs/10b_schedules.ipynb #c003
 import ctypes
 import platform
 import time
@@ -26,7 +26,7 @@ from fastcore.basics import listify
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-# %% ../nbs/10b_schedules.ipynb #c006
+# %% ../nbs/10b_schedules.ipynb #c007
 def find_lr(
     learn:Learner,        # Any fastai learner
     start_lr:float=1e-6,  # First rate
@@ -52,7 +52,7 @@ def find_lr(
         del learn.save
         learn.dls.train.rng.setstate(orders)
 
-# %% ../nbs/10b_schedules.ipynb #c011
+# %% ../nbs/10b_schedules.ipynb #c012
 ANNEAL = dict(cosine=SchedCos, linear=SchedLin)
 
 def one_cycle(
@@ -74,7 +74,7 @@ def one_cycle(
     cycle = lambda start, top, end: combine_scheds([pct_start, 1-pct_start], [leg(start, top), leg(top, end)])
     learn.fit(epochs, cbs=[ParamScheduler(dict(lr=cycle(highest/div, highest, highest/div_final), mom=cycle(*moms))), *listify(cbs)])
 
-# %% ../nbs/10b_schedules.ipynb #c014
+# %% ../nbs/10b_schedules.ipynb #c015
 class _GradientIn32(torch.autograd.Function):
     "A convolution whose gradient is computed in 32 bits, whatever it is itself computed in"
     @staticmethod
@@ -115,7 +115,7 @@ def bf16_training(
     try: yield learn
     finally: del model.forward
 
-# %% ../nbs/10b_schedules.ipynb #c018
+# %% ../nbs/10b_schedules.ipynb #c019
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4 # of `mallopt` in malloc.h
 _KEEP, _DEFAULT = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31-1}, {_M_MMAP_MAX: 65536, _M_TRIM_THRESHOLD: 128*1024}
 _open_contexts = []
@@ -140,7 +140,7 @@ def reuse_memory():
             tell(_DEFAULT)
             libc.malloc_trim(0)
 
-# %% ../nbs/10b_schedules.ipynb #c022
+# %% ../nbs/10b_schedules.ipynb #c023
 def find_batch_size(
     learn:Learner,      # Any fastai learner; its loaders tell the shape of a photo
     start:int=8,        # First size
