@@ -9,14 +9,14 @@ __all__ = ['SCORES', 'confusion', 'error_pairs', 'log_losses', 'top_k_by_class',
            'best_thresholds', 'threshold_gain', 'precision_micro', 'recall_micro', 'f1_micro', 'precision_macro',
            'recall_macro', 'f1_macro', 'precision_samples', 'recall_samples', 'f1_samples']
 
-# %% ../nbs/08_metrics.ipynb #c002
+# %% ../nbs/08_metrics.ipynb #c003
 import numpy as np
 import pandas as pd
 import torch
 from fastai.metrics import Metric
 from torch import Tensor
 
-# %% ../nbs/08_metrics.ipynb #c005
+# %% ../nbs/08_metrics.ipynb #c006
 def _scored(preds, targs):
     "Scores and targets as tensors, without rows that have no target or no prediction"
     preds, targs = torch.as_tensor(preds), torch.as_tensor(targs)
@@ -54,7 +54,7 @@ def confusion(
     tp, fp, fn = (said & targs).sum(0), (said & ~targs).sum(0), (~said & targs).sum(0)
     return torch.stack([len(targs)-tp-fp-fn, fp, fn, tp], 1).view(c, 2, 2)
 
-# %% ../nbs/08_metrics.ipynb #c010
+# %% ../nbs/08_metrics.ipynb #c011
 def error_pairs(
     preds:Tensor|np.ndarray, # Probabilities, shape `(n, c)`
     targs:Tensor|np.ndarray, # Ones and zeros, shape `(n, c)`
@@ -66,7 +66,7 @@ def error_pairs(
     said = _said(preds, thresh)
     return ((~said & targs).float().T @ (said & ~targs).float()).long()
 
-# %% ../nbs/08_metrics.ipynb #c013
+# %% ../nbs/08_metrics.ipynb #c014
 def log_losses(
     probs:np.ndarray, # Probabilities, shape `(n, c)`
     targs:np.ndarray, # True class of each row, shape `(n,)`; or ones and zeros, shape `(n, c)`
@@ -76,7 +76,7 @@ def log_losses(
     p = np.where(targs > 0, probs, 1-probs) if targs.ndim == 2 else probs[np.arange(len(probs)), targs]
     return -np.log(p.clip(1e-12))
 
-# %% ../nbs/08_metrics.ipynb #c016
+# %% ../nbs/08_metrics.ipynb #c017
 def top_k_by_class(
     preds:Tensor|np.ndarray, # Scores, shape `(n, c)`
     targs:Tensor|np.ndarray, # True class of each row, shape `(n,)`
@@ -90,7 +90,7 @@ def top_k_by_class(
     hits = (preds.topk(min(k, c)).indices == targs[:,None]).any(1).float()
     return torch.bincount(targs, hits, minlength=c) / torch.bincount(targs, minlength=c)
 
-# %% ../nbs/08_metrics.ipynb #c019
+# %% ../nbs/08_metrics.ipynb #c020
 def counts_by_class(
     cm:Tensor, # Confusion matrix, shape `(c, c)` or `(c, 2, 2)`
 ) -> tuple[Tensor, Tensor, Tensor]: # True positives, false positives, false negatives, each of shape `(c,)`
@@ -174,7 +174,7 @@ def class_report(
     if targs is None: raise ValueError("`targs` is needed: without true classes there is nothing to score")
     return ClassCounts(thresh, k).add(preds, targs).report(vocab, train)
 
-# %% ../nbs/08_metrics.ipynb #c026
+# %% ../nbs/08_metrics.ipynb #c027
 def _curve(p, yes):
     "For one label: how many photos are said, and how many rightly, from each threshold worth trying; the first says nothing"
     p, yes = np.sort(p), np.sort(yes)
@@ -233,7 +233,7 @@ def _one_threshold(probs, targs, average):
         f1.append(2*right/(said+len(yes)))
     return grid[np.argmax(np.mean(f1, 0))] if f1 else np.float32(.5)
 
-# %% ../nbs/08_metrics.ipynb #c030
+# %% ../nbs/08_metrics.ipynb #c031
 def threshold_gain(
     probs,               # Probabilities, shape `(n, c)`
     targs,               # Ones and zeros, shape `(n, c)`
