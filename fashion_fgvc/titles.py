@@ -147,6 +147,15 @@ def _crossed(image, title, targs, folds=5, seed=0):
         out[part] = _by_weights(image[part], title[part], _learn(image[rest], title[rest], targs[rest]))
     return out
 
+def _chosen(choose, on, vocab, any_split):
+    "What is chosen on other rows than those that are fused"
+    image, title = matched(list(on), any_split)
+    if image.vocab != vocab: raise ValueError(f"`on` knows other classes than `image_preds`: {image.vocab[:4]}… and {vocab[:4]}…")
+    if image.targs is None: raise ValueError("`on` needs true classes, to choose by them")
+    rows = image.ok & title.ok & (image.targs >= 0)
+    if not rows.any(): raise ValueError("`on` has no row with a true class and both answers; there is nothing to choose by")
+    return choose(image.probs[rows], title.probs[rows], image.targs[rows])
+
 def fuse(
     image_preds:Predictions, # What a network says of the photos
     title_preds:Predictions, # What the titles say, in any order
@@ -160,14 +169,7 @@ def fuse(
     both, probs = image.ok & title.ok, np.where(image.ok[:, None], image.probs, title.probs)
     choose, apply = HOW[how]
     targs = image.targs if image.targs is not None else title.targs
-    chosen = None
-    if choose and on is not None:
-        i, t = matched(list(on), any_split)
-        if i.vocab != image.vocab: raise ValueError(f"`on` knows other classes than `image_preds`: {i.vocab[:4]}… and {image.vocab[:4]}…")
-        if i.targs is None: raise ValueError("`on` needs true classes, to choose by them")
-        rows = i.ok & t.ok & (i.targs >= 0)
-        if not rows.any(): raise ValueError("`on` has no row with a true class and both answers; there is nothing to choose by")
-        chosen = choose(i.probs[rows], t.probs[rows], i.targs[rows])
+    chosen = _chosen(choose, on, image.vocab, any_split) if choose and on is not None else None
     if how == 'learned' and chosen is None:
         if targs is None or (targs[both] < 0).any(): raise ValueError("`how` 'learned' needs `on`, the predictions of photo and title for validation photos, since not all of these rows have a true class")
         probs[both] = _crossed(image.probs[both], title.probs[both], targs[both])
