@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from fastai.torch_core import set_seed
 
-from fashion_fgvc.predictions import Predictions, predict
-from fashion_fgvc.sweeps import has_row, put_rows, run_record
+from fashion_fgvc.sweeps import has_row, put_rows
 
 RESULTS = Path(__file__).parent.parent/'results'
 KEPT = RESULTS.parent/'runs' # predictions and checkpoints; git ignores them
@@ -59,20 +57,3 @@ def run_missing(file, runs, run):
     for settings in runs:
         if not has_row(file, settings): put_rows(file, pd.DataFrame([run(**settings)]).round(4), list(settings))
     return pd.read_csv(file)
-
-
-def kept_predictions(folder, train, parts, seed, looks=(0,)):
-    "Predictions of a trained network, look -> part -> `Predictions`; it is trained if they are not kept yet. `train` takes a checkpoint and gives a learner and the image root"
-    folder = KEPT/folder
-    names = {(look, part): folder/f"{part}{'-mirror' if look else ''}" for look in looks for part in parts}
-    if not all(name.with_suffix('.json').is_file() for name in names.values()):
-        folder.mkdir(parents=True, exist_ok=True)
-        set_seed(seed, reproducible=True)
-        learn, path = train(folder/'training.ckpt')
-        for (look, part), name in names.items(): predict(learn, parts[part], path=path, tta=look, progress=False).save(name)
-        pd.Series(dict(threads=torch.get_num_threads()) | run_record(learn)).to_json(folder/'record.json')
-        (folder/'training.ckpt').unlink(missing_ok=True)
-    record = pd.read_json(folder/'record.json', typ='series', dtype=False).to_dict()
-    return {look: {part: Predictions.load(names[look, part]) for part in parts} for look in looks}, record
-
-

@@ -8,7 +8,7 @@ Docs: https://fashion-fgvc.github.io/fashion_fgvc/ensemble.html.md"""
 __all__ = ['MODES', 'check_weights', 'adds_up', 'running_mean', 'Ensemble', 'average', 'diversity', 'greedy_weights',
            'average_weights']
 
-# %% ../nbs/13_ensemble.ipynb #c002
+# %% ../nbs/13_ensemble.ipynb #c003
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +25,7 @@ from .predictions import Predictions, predict
 from .sweeps import trained_split
 from .trust import matched, score_of, with_temperature
 
-# %% ../nbs/13_ensemble.ipynb #c005
+# %% ../nbs/13_ensemble.ipynb #c006
 MODES = ('mean', 'geometric')
 
 def check_weights(
@@ -63,7 +63,7 @@ def running_mean(
     if mode == 'mean': return total
     return total[0].softmax(1) if one_label else (total[0]-total[1]).sigmoid()
 
-# %% ../nbs/13_ensemble.ipynb #c010
+# %% ../nbs/13_ensemble.ipynb #c011
 class Ensemble:
     "Learners that answer together, in one pass over the photos"
     def __init__(self,
@@ -109,7 +109,7 @@ class Ensemble:
         names = [getattr(getattr(m, 'arch', None), 'name', 'learner') for m in self.members]
         return f"Ensemble of {len(names)} ({self.mode}): " + ', '.join(f'{w:.2f} {name}' for w, name in zip(self.weights, names, strict=True))
 
-# %% ../nbs/13_ensemble.ipynb #c018
+# %% ../nbs/13_ensemble.ipynb #c019
 def average(
     list_of_predictions:list, # `Predictions` of the same photos, in any order
     weights=None,             # One number per member, equal by default
@@ -126,7 +126,7 @@ def average(
     splits = {p.split for p in aligned}
     return replace(first, probs=np.where(ok[:, None], probs, np.nan), status=status, split=splits.pop() if len(splits) == 1 else '')
 
-# %% ../nbs/13_ensemble.ipynb #c022
+# %% ../nbs/13_ensemble.ipynb #c023
 def _answers(p):
     "What is said, and whether it is right; both of shape `(n,)`"
     said = p.probs.argmax(1) if p.targs.ndim == 1 else (p.probs >= .5).ravel()
@@ -149,7 +149,7 @@ def diversity(
         rows[names[i], names[j]] = dict(disagreement=(a != b).mean(), both_wrong=(~x & ~y).mean(), q=(together-apart)/(together+apart) if together+apart else np.nan)
     return pd.DataFrame(rows).T.rename_axis(index=['a', 'b'])
 
-# %% ../nbs/13_ensemble.ipynb #c024
+# %% ../nbs/13_ensemble.ipynb #c025
 def greedy_weights(
     list_of_predictions:list,         # `Predictions` of the same validation photos with true classes, in any order
     metric:str|Callable='accuracy',   # 'accuracy', 'neg_log_loss', 'f1_macro', …, or a function of probabilities and targets; larger is better
@@ -173,7 +173,7 @@ def greedy_weights(
     prefix = taken[:scores.index(max(scores))+1]
     return np.bincount(prefix, minlength=len(members))/len(prefix)
 
-# %% ../nbs/13_ensemble.ipynb #c029
+# %% ../nbs/13_ensemble.ipynb #c030
 def average_weights(
     learners:list, # Learners of one architecture with the same classes, or state dicts of their models
     weights=None,  # One number per member, equal by default

@@ -124,7 +124,7 @@ def _with(settings, row):
 def _number(value, digits):
     "As text: nothing if it is missing, no digits if it is a count"
     if pd.isna(value): return ''
-    return value if isinstance(value, str) else f'{value:.{0 if value > 1 and value == int(value) else digits}f}'
+    return value if isinstance(value, str) else f'{value:.{0 if value >= 1 and value == int(value) else digits}f}'
 
 def _by_look(said):
     "(look, part) -> predictions, as look -> part -> predictions"
