@@ -12,8 +12,7 @@ import torch
 
 from fashion_fgvc.sweeps import has_row, put_rows
 
-RESULTS = Path(__file__).parent.parent/'results'
-KEPT = RESULTS.parent/'runs' # predictions and checkpoints; git ignores them
+KEPT = Path(__file__).parent.parent/'runs' # git ignores it
 
 
 def arguments(doc, studies):
